@@ -1,0 +1,31 @@
+/** What every adapter is told when a node starts it, and how it is stopped. */
+import type { Logger } from './seams.js'
+
+/** Given to `start` of every adapter. */
+export interface AdapterContext {
+  /** The cluster's name: adapters keep what they store under it, apart from other clusters'. */
+  readonly cluster: string
+  /** The id of the node that uses this adapter. */
+  readonly node: string
+  readonly logger: Logger
+  /** Aborts the start. The adapter then undoes what it began and rejects with the signal's reason. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * An adapter belongs to one node. Its factory does no I/O. `start` connects, checks the configuration, and undoes what
+ * it began where it rejects; no other method is called before it has resolved. `stop` is idempotent, ends everything
+ * that is under way, closes only the clients that the adapter itself created, and settles within a few seconds
+ * whatever the server does; it may be called before `start`, and during it.
+ */
+export interface Adapter {
+  /** For messages and metrics: `embedded`, `kafka`. */
+  readonly name: string
+  start(context: AdapterContext): Promise<void>
+  stop(): Promise<void>
+}
+
+/** What every method that does I/O takes. When the signal aborts, the method rejects with the signal's reason. */
+export interface CallOptions {
+  readonly signal: AbortSignal
+}

@@ -1,0 +1,93 @@
+/**
+ * The coordinator: who is alive, who is the controller, and small versioned documents. It only proposes: a stale or
+ * wiped coordinator delays Kagami but can't make it lose or double a write.
+ *
+ * Watches yield whole states, never events: the present state first, then another after each change, with changes
+ * that lie close together merged, so a missed notification heals by itself. They end only by throwing, or by the consumer's
+ * return: with the call's signal's reason, or with KAGAMI_SESSION_LOST.
+ */
+import type { Adapter, CallOptions } from './adapter.js'
+
+/** One run of a node. `data` is core's, and opaque. */
+export interface MemberRecord {
+  /** Stable across restarts. */
+  readonly node: string
+  /** This run: another one after each restart and each expired session. */
+  readonly member: string
+  readonly data: Uint8Array
+}
+
+export interface Document {
+  readonly name: string
+  /** Grows with every write; never used twice for one name, unless the coordinator loses its data. */
+  readonly version: number
+  readonly bytes: Uint8Array
+}
+
+/** Held: the session lives as far as this process knows. Suspended: the lease deadline has passed without contact; it may still survive. */
+export type LeaseState = 'held' | 'suspended'
+
+export interface Leadership {
+  /** Differs from that of every other election; greater than those before, unless the coordinator loses its data. */
+  readonly epoch: number
+  /** Aborts when the leadership can no longer be relied on: the lease is suspended, the session is over, or it was resigned. */
+  readonly signal: AbortSignal
+  /** Gives it up. Idempotent. */
+  resign(): Promise<void>
+}
+
+/**
+ * One process's session. While it is in contact it stays alive; after `timeoutMs` without contact the coordinator
+ * drops its member and its candidacy, and it is over for good.
+ */
+export interface Session {
+  readonly id: string
+  readonly timeoutMs: number
+  /** Aborts when the session is over, by expiry or by `close`. Nothing brings it back: connect again. */
+  readonly signal: AbortSignal
+
+  /**
+   * The state of the local lease. Suspended no later than `timeoutMs` after the last contact *began*, by a monotonic
+   * clock of this process, so before the coordinator lets anybody else see the session expire.
+   */
+  watchLease(options: CallOptions): AsyncIterable<LeaseState>
+
+  /**
+   * Announces this process. Lasts as long as the session.
+   * @throws KAGAMI_NODE_ID_TAKEN (retryable) while another live session holds the same node id
+   */
+  join(record: MemberRecord, options: CallOptions): Promise<void>
+  /** Replaces this session's own record. Only after `join`, with the same node and member. */
+  update(record: MemberRecord, options: CallOptions): Promise<void>
+  /** The members that are alive, ordered by node id. */
+  watchMembers(options: CallOptions): AsyncIterable<readonly MemberRecord[]>
+
+  /** Resolves when this session is the one leader. One at a time per session; after `resign` it may campaign again. */
+  campaign(options: CallOptions): Promise<Leadership>
+
+  /** The document as of some moment after the call began, or undefined. Names are `a/b`, of letters, digits, `-`, `_`, `.` and `/`. */
+  read(name: string, options: CallOptions): Promise<Document | undefined>
+  /**
+   * Writes if the document still has the version `expected` (undefined: does not exist). Durable and visible to all when
+   * it resolves. Gives the new version.
+   * @throws KAGAMI_VERSION_CONFLICT: nothing was written
+   * @throws KAGAMI_DOCUMENT_TOO_LARGE: nothing was written
+   * @throws KAGAMI_COORDINATOR_UNAVAILABLE (retryable): it may or may not have been written; read again
+   */
+  write(name: string, bytes: Uint8Array, expected: number | undefined, options: CallOptions): Promise<number>
+  /** All documents whose name starts with `prefix`, by name. A document that has not changed is the same object as before. */
+  watch(prefix: string, options: CallOptions): AsyncIterable<ReadonlyMap<string, Document>>
+
+  /** Ends the session: its member and candidacy vanish at once for the others. Idempotent; never rejects. */
+  close(): Promise<void>
+}
+
+export interface Coordinator extends Adapter {
+  /** The largest document, in bytes. At least 256 KiB. */
+  readonly maxDocumentBytes: number
+  /**
+   * Opens a session.
+   * @throws KAGAMI_COORDINATOR_UNAVAILABLE (retryable)
+   */
+  connect(options: CallOptions): Promise<Session>
+}

@@ -1,0 +1,54 @@
+/** Placement: which node holds the primary and the replicas of each token. A pure function of its input. */
+
+export interface PlacementMember {
+  readonly node: string
+  /** Members without a zone are each in a zone of their own. */
+  readonly zone?: string
+  /** How much of the load this node takes, relative to the others. Greater than 0. */
+  readonly capacity: number
+  /** Wants to be emptied: holds copies only while nothing else can. */
+  readonly draining: boolean
+}
+
+/** Where a token's copies are, by node id. */
+export interface Placement {
+  readonly primary: string | null
+  /** Without the primary; no order. */
+  readonly replicas: readonly string[]
+}
+
+export interface PlacementToken {
+  readonly token: string
+  /** Copies besides the primary. */
+  readonly replicas: number
+  /** How much load one copy is, relative to the others. Greater than 0. */
+  readonly weight: number
+  /** The primary must be there while that node is a member. */
+  readonly pinned?: string
+  /** The primary should be there, where it costs no evenness of others; used for planned handovers. */
+  readonly preferred?: string
+  /** The present placement. May name nodes that are no longer members. */
+  readonly current: Placement
+  /** Nodes that must not hold this token's copies: they failed at it. */
+  readonly excluded?: readonly string[]
+}
+
+export interface PlacementInput {
+  /** The nodes that may hold copies, ordered by id; at most one per node id. */
+  readonly members: readonly PlacementMember[]
+  /** Ordered by name. */
+  readonly tokens: readonly PlacementToken[]
+}
+
+/** The target by token, for every token of the input. A token that stays as it is keeps the `current` object itself. */
+export type PlacementTarget = ReadonlyMap<string, Placement>
+
+/**
+ * Decides where copies belong. Pure and deterministic: the same input gives the same target, on every node. It must
+ * give every token min(1 + replicas, members that may hold it) copies, never two on one node, and be stable: its own
+ * target, given as `current`, is returned unchanged.
+ */
+export interface PlacementStrategy {
+  readonly name: string
+  place(input: PlacementInput): PlacementTarget
+}

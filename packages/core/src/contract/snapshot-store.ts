@@ -1,0 +1,69 @@
+/**
+ * The snapshot store: immutable, all-or-nothing blobs with a little metadata. What is in a blob is core's business:
+ * core adds checksums of its own to every block (and checks them on the way back), so a store may be simple;
+ * but what it has published must stay, whole, until it is deleted.
+ */
+import type { Adapter, CallOptions } from './adapter.js'
+
+/**
+ * What a snapshot holds. A plain JSON value: stores keep it as it is and hand it back equal. 64-bit numbers are strings.
+ */
+export interface SnapshotMeta {
+  /** The version of this metadata and of the blob's layout. */
+  readonly format: 1
+  /** Unique for ever: names the incarnation, index, member and a nonce. Letters, digits, `-`, `_` and `.`; at most 200 characters. */
+  readonly id: string
+  readonly token: string
+  /** The copy's state: see ARCHITECTURE.md, "State of a copy". */
+  readonly incarnation: number
+  readonly epoch: number
+  /** 16 hex digits. */
+  readonly term: string
+  readonly nextSeq: number
+  /** Entries of the incarnation that the snapshot holds. */
+  readonly nextIndex: number
+  /** 16 hex digits. */
+  readonly chain: string
+  readonly level: number
+  /** The last record that was read: reading goes on there, and compares it first. Offset in decimal, CRC-32 of the record. */
+  readonly anchor: { readonly offset: string; readonly checksum: number }
+  readonly log: { readonly address: string; readonly identity: string }
+  readonly schemaVersion: number
+  /** Wall clock at capture, milliseconds since 1970. */
+  readonly takenAtMs: number
+  /** Who took it. */
+  readonly member: string
+}
+
+export interface SnapshotRef {
+  readonly meta: SnapshotMeta
+  /** Size of the blob as `create` was given it. */
+  readonly bytes: number
+}
+
+export interface SnapshotStore extends Adapter {
+  /**
+   * Publishes a snapshot, all or nothing: until it resolves, `list` and `open` do not show it, and where it rejects, they never
+   * do, whatever was written is removed, then or later. Durable when it resolves. An error of `chunks` rejects with that
+   * error. Chunks are read only as fast as they are stored; each is the store's until the next is asked for.
+   * @throws KAGAMI_SNAPSHOT_EXISTS when that token has a snapshot of that id: nothing was changed. Of several at once, one wins.
+   * @throws KAGAMI_STORE_FULL (retryable), KAGAMI_STORE_UNAVAILABLE (retryable)
+   */
+  create(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>, options: CallOptions): Promise<SnapshotRef>
+
+  /**
+   * The token's published snapshots, newest first: by incarnation, then `nextIndex`, then id, descending. A snapshot
+   * whose metadata can't be read is left out and logged. Sees what this process has published or deleted before.
+   * @throws KAGAMI_STORE_UNAVAILABLE (retryable): never an empty list instead
+   */
+  list(token: string, options: CallOptions): Promise<readonly SnapshotRef[]>
+
+  /**
+   * The blob, in chunks of at most about 1 MiB, which belong to the caller. Read on demand; returning early frees everything.
+   * @throws KAGAMI_SNAPSHOT_MISSING, KAGAMI_SNAPSHOT_CORRUPT (also while reading), KAGAMI_STORE_UNAVAILABLE
+   */
+  open(token: string, id: string, options: CallOptions): AsyncIterable<Uint8Array>
+
+  /** Deletes a snapshot: not listed any more when it resolves. A no-op where there is none. */
+  delete(token: string, id: string, options: CallOptions): Promise<void>
+}

@@ -1,0 +1,290 @@
+/**
+ * The application's view of Kagami: what `createKagami` takes and gives. Types only; the node implements them.
+ */
+import type {
+  Codec,
+  CommitLog,
+  Coordinator,
+  KagamiError,
+  PlacementStrategy,
+  Position,
+  Seams,
+  SnapshotStore,
+  StateMachine,
+} from '../contract/index.js'
+
+/** This process, as the cluster sees it. */
+export interface NodeOptions {
+  /** Stable across restarts, unique in the cluster: letters, digits, `-`, `_` and `.`, at most 100. */
+  readonly id: string
+  /** Copies of one token are spread over zones. @default a zone of its own */
+  readonly zone?: string
+  /** How much of the load this node takes, relative to the others. @default 1 */
+  readonly capacity?: number
+  /** Anything the others should know, an address for instance; a plain JSON value, at most 4 KiB. Seen in `locate`. */
+  readonly meta?: JsonValue
+}
+
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue }
+
+export interface KagamiOptions<R = unknown, C = Uint8Array> {
+  /** Nodes of one name form a cluster. Letters, digits, `-`, `_` and `.`, at most 100. */
+  readonly cluster: string
+  readonly node: NodeOptions
+  readonly log: CommitLog
+  readonly coordinator: Coordinator
+  readonly snapshots: SnapshotStore
+  readonly placement: PlacementStrategy
+  /** Makes an empty state machine: once for each copy that this node holds, and again when a copy starts over. */
+  readonly stateMachine: (token: string) => StateMachine<R, C>
+  /** Turns values into bytes and back. @default values are bytes */
+  readonly codec?: Codec<C>
+  readonly limits?: LimitOptions
+  readonly snapshotting?: SnapshotOptions
+  readonly placementLimits?: PlacementLimitOptions
+  /** Replaces the clock, chance, logger or metrics. @default the system's clock and chance, warnings to the console, no metrics */
+  readonly seams?: Partial<Seams>
+}
+
+/** Every bound that `replicate` and the read loop keep. */
+export interface LimitOptions {
+  /** The largest entry, in bytes; larger ones are refused with KAGAMI_ENTRY_TOO_LARGE. @default 1_000_000, or what the log takes */
+  readonly maxEntryBytes?: number
+  /** A frame is sealed at this size at the latest. @default 262_144 */
+  readonly maxFrameBytes?: number
+  /** A frame is sealed at this many entries at the latest. @default 1024 */
+  readonly maxFrameEntries?: number
+  /** Entries of a token that are under way; above it `replicate` waits. @default 4096 */
+  readonly maxInFlightEntries?: number
+  /** Bytes of a token that are under way; above it `replicate` waits. @default 8_388_608 */
+  readonly maxInFlightBytes?: number
+  /** Calls of `replicate` that wait, per token; above it they reject with KAGAMI_OVERLOADED. @default 65_536 */
+  readonly maxWaiting?: number
+  /** How long a frame waits for company while others are in flight, in milliseconds. @default 0 */
+  readonly lingerMs?: number
+  /** The first and the longest pause before an append is tried again, in milliseconds. @default 20 and 2000 */
+  readonly retryMs?: { readonly first: number; readonly longest: number }
+  /** How often a waiting reader looks at the log's end, in milliseconds. @default 500 */
+  readonly lookMs?: number
+  /** How long a restore waits for the log or the store before it fails the copy, in milliseconds. @default 60_000 */
+  readonly restoreTimeoutMs?: number
+}
+
+/** When a token is snapshotted: at whichever comes first, but never without a new entry. */
+export interface SnapshotOptions {
+  /** @default 100_000 */
+  readonly everyEntries?: number
+  /** Bytes of entries. @default 64 MiB */
+  readonly everyBytes?: number
+  /** @default 30_000, with a jitter of a fifth */
+  readonly everyMs?: number
+  /** Verified snapshots that are kept. At least 2. @default 2 */
+  readonly keep?: number
+  /** Snapshots that this node persists at once. @default 2 */
+  readonly atOnce?: number
+}
+
+/** How fast the controller moves copies. Read by whichever node is the controller. */
+export interface PlacementLimitOptions {
+  /** How long the replicas of a lost node wait for its return before they are rebuilt elsewhere, in milliseconds. Primaries move at once. @default 10_000 */
+  readonly graceMs?: number
+  /** Copies that one node restores at once because of a move. @default 4 */
+  readonly restoresPerNode?: number
+}
+
+export type Role =
+  /** The one copy that may append, and serves. */
+  | 'primary'
+  /** Assigned as the primary, and waiting to read its barrier back. */
+  | 'promoting'
+  /** A primary whose lease is suspended: it serves no writes. */
+  | 'suspended'
+  | 'replica'
+  /** This node holds no copy. */
+  | 'none'
+  /** The copy has failed and serves nothing. */
+  | 'failed'
+
+/** How far a copy is behind. */
+export interface Lag {
+  /** Entries known to be in the log and not yet applied here: exact when `caughtUp`, else a lower bound. */
+  readonly entries: number
+  /** Whether the copy had applied everything at its last look at the log's end. */
+  readonly caughtUp: boolean
+  /** Age of the newest applied entry by the primary's clock while behind, else 0. Milliseconds. */
+  readonly timeMs: number
+  /** How long ago this copy last looked at the log's end. A copy that is cut off shows it here. Milliseconds; Infinity before the first look. */
+  readonly lookAgeMs: number
+}
+
+/** Passed to `onPromote`; the pair grows with every change of primary, and fences what the primary does outside. */
+export interface Fence {
+  readonly incarnation: number
+  readonly epoch: number
+}
+
+export interface TokenOptions {
+  /** Copies besides the primary. @default 1 */
+  readonly replicas?: number
+  /** 'balanced': the controller places the primary. 'self': this node is the primary, as its owner. @default 'balanced' */
+  readonly primary?: 'balanced' | 'self'
+  /** With 'self': 'promote' promotes a replica when the owner is lost, 'hold' waits for the owner. @default 'promote' */
+  readonly failover?: 'promote' | 'hold'
+  /** With 'self': a returning owner gets the token back, by handover. @default false */
+  readonly failback?: boolean
+  /** How much load a copy is, relative to other tokens'. @default 1 */
+  readonly weight?: number
+  /** Take over the log and the snapshots of a token that the coordinator does not know any more. @default false */
+  readonly adopt?: boolean
+  /** Called when this node starts to serve the token as primary; `signal` aborts when it stops to. */
+  readonly onPromote?: (context: { readonly signal: AbortSignal; readonly fence: Fence }) => void | Promise<void>
+  /** Called when this node stops to serve the token as primary. */
+  readonly onDemote?: () => void | Promise<void>
+}
+
+/** What `alter` may change. */
+export type AlterOptions = Pick<TokenOptions, 'replicas' | 'weight' | 'failover' | 'failback'>
+
+export interface Replicated<R> {
+  readonly position: Position
+  /** What `apply` returned on this node. */
+  readonly result: R
+}
+
+/** A token, seen from this node. */
+export interface Token<R = unknown, C = Uint8Array> {
+  readonly name: string
+  readonly role: Role
+  /** The epoch in force here; 0 before the first barrier. */
+  readonly epoch: number
+  /** The position of the next entry to apply; undefined while there is no copy or it is being restored. */
+  readonly next: Position | undefined
+  readonly lag: Lag
+  /**
+   * The state machine itself, for local reads: as new as `lag` says.
+   * @throws KAGAMI_NO_COPY, KAGAMI_TOKEN_FAILED
+   */
+  readonly state: StateMachine<R, C>
+  /**
+   * Replicates a value and resolves when this node has applied it. Without a codec the bytes must not change until the call settles.
+   * @throws the signal's reason when it aborts before the entry is sealed in a frame: definite, never applied
+   * @throws KAGAMI_NOT_PRIMARY, KAGAMI_ENTRY_TOO_LARGE, KAGAMI_OVERLOADED, KAGAMI_STOPPED, KAGAMI_TOKEN_FAILED: definite, never applied
+   * @throws KAGAMI_INDETERMINATE: applied or not, now or later
+   * @throws KAGAMI_APPLY_FAILED: committed, but `apply` threw
+   */
+  replicate(value: C, options?: { readonly signal?: AbortSignal }): Promise<Replicated<R>>
+  /** Resolves when this copy has applied the entry at `position`. Rejects with KAGAMI_NO_COPY, KAGAMI_TOKEN_FAILED, KAGAMI_STOPPED or the signal's reason. */
+  waitFor(position: Position, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Resolves when this copy has applied everything that was acknowledged anywhere before the call. Rejects like `waitFor`. */
+  sync(options?: { readonly signal?: AbortSignal }): Promise<void>
+}
+
+export interface NodeRef {
+  readonly id: string
+  readonly meta: JsonValue
+}
+
+/** Where a token is, as this node last heard. */
+export interface Location {
+  readonly primary: NodeRef | undefined
+  readonly replicas: readonly NodeRef[]
+  readonly incarnation: number
+  readonly epoch: number
+}
+
+export interface CopyHealth {
+  readonly token: string
+  readonly role: Role
+  readonly phase: 'opening' | 'restoring' | 'running' | 'failed' | 'closing'
+  readonly epoch: number
+  readonly next: Position | undefined
+  readonly lag: Lag
+  readonly error: KagamiError | undefined
+  /** The newest verified snapshot that this node knows of. */
+  readonly snapshot: { readonly id: string; readonly nextIndex: number; readonly takenAtMs: number } | undefined
+  /** Why snapshots fail now, if they do. The log then isn't truncated. */
+  readonly snapshotError: KagamiError | undefined
+  /** Frames that were read and ignored, by reason: zombies, duplicates, reordered ones. */
+  readonly ignored: Readonly<Record<string, number>>
+}
+
+export interface Health {
+  readonly ok: boolean
+  readonly status: 'stopped' | 'starting' | 'running' | 'suspended' | 'rejoining' | 'stopping'
+  readonly node: string
+  readonly member: string | undefined
+  readonly controller: boolean
+  /** What is wrong now, as sentences for people. Empty when `ok`. */
+  readonly problems: readonly string[]
+  readonly copies: readonly CopyHealth[]
+}
+
+/** Every event, with what it carries. Listeners are called synchronously; what they throw is logged. */
+export interface KagamiEvents {
+  readonly joined: { readonly member: string }
+  readonly suspended: { readonly member: string }
+  readonly resumed: { readonly member: string }
+  readonly expired: { readonly member: string }
+  readonly controller: { readonly elected: boolean; readonly epoch: number }
+  /** A copy is opened on this node, or dropped. */
+  readonly copy: { readonly token: string; readonly opened: boolean }
+  readonly promoting: { readonly token: string; readonly incarnation: number; readonly epoch: number }
+  readonly promoted: { readonly token: string; readonly incarnation: number; readonly epoch: number }
+  readonly demoted: { readonly token: string; readonly incarnation: number; readonly epoch: number; readonly reason: string }
+  readonly restoring: { readonly token: string; readonly snapshot: string | undefined; readonly bytes: number; readonly totalBytes: number | undefined }
+  readonly restored: { readonly token: string; readonly snapshot: string | undefined; readonly next: Position; readonly tookMs: number }
+  /** A replica has caught up with the log's end. */
+  readonly 'in-sync': { readonly token: string; readonly next: Position }
+  readonly snapshot: {
+    readonly token: string
+    readonly phase: 'captured' | 'published' | 'verified' | 'truncated' | 'failed'
+    readonly id: string
+    readonly bytes: number
+    readonly error: KagamiError | undefined
+  }
+  readonly failed: { readonly token: string; readonly error: KagamiError; readonly position: Position | undefined }
+  readonly deleted: { readonly token: string; readonly incarnation: number }
+  /** The assignment of a token, as this node heard of it. */
+  readonly assigned: { readonly token: string; readonly incarnation: number; readonly epoch: number; readonly primary: string | undefined; readonly replicas: readonly string[] }
+}
+
+export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
+  /** Connects, joins the cluster, and opens the copies that are assigned to this node. Rejects, with everything undone, when it can't. */
+  start(options?: { readonly signal?: AbortSignal }): Promise<void>
+  /**
+   * Creates the token, or gives access to it where it exists with the same options. Resolves when it has a primary; with
+   * `primary: 'self'`, when this node serves it.
+   * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_NOT_STARTED, KAGAMI_STOPPED
+   */
+  token(name: string, options?: TokenOptions & { readonly signal?: AbortSignal }): Promise<Token<R, C>>
+  /** A handle on a token that exists, or on this node's copy of it, without creating anything. */
+  get(name: string): Token<R, C> | undefined
+  /** The names of all tokens that this node has heard of, sorted. */
+  tokens(): readonly string[]
+  /** Where the token is; undefined when this node has not heard of it. */
+  locate(name: string): Location | undefined
+  /** The live members, as this node last heard. */
+  members(): readonly (NodeRef & { readonly zone: string | undefined; readonly capacity: number; readonly draining: boolean })[]
+  /** Resolves when the change is recorded; the controller then carries it out. @throws KAGAMI_TOKEN_UNKNOWN */
+  alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void>
+  /** Moves the primary to a node and resolves when it serves there. @throws KAGAMI_TOKEN_UNKNOWN, KAGAMI_BAD_OPTION */
+  handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void>
+  /** Empties this node: resolves when it holds no primary, and no copy that can be elsewhere. It stays a member. */
+  drain(options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Deletes the token, its log and its snapshots. Resolves when the deletion is in the log. @throws KAGAMI_TOKEN_UNKNOWN */
+  remove(name: string, options?: { readonly signal?: AbortSignal }): Promise<void>
+  health(): Health
+  /** Listens to an event; returns what ends it. */
+  on<K extends keyof KagamiEvents>(event: K, listener: (payload: KagamiEvents[K]) => void): () => void
+  /**
+   * Hands the primaries over, leaves the cluster and closes everything. Settles within `deadlineMs` whatever hangs.
+   * Idempotent. @default deadlineMs 10_000
+   */
+  stop(options?: { readonly deadlineMs?: number }): Promise<void>
+}
