@@ -94,6 +94,10 @@ export interface CommitLog extends Adapter {
    */
   open(address: LogAddress, options: CallOptions & { readonly token: string }): Promise<TokenLog>
 
-  /** Drops all records of a log that no token uses any more; `allocate` may give its address again. Idempotent. */
-  release(address: LogAddress, options: CallOptions): Promise<void>
+  /**
+   * No token uses this log any more, and its records below `before` are not needed. Drops those, and never one at or above it, so
+   * that a release which is carried out late can't hurt a token that was given the same address since. `allocate` may give
+   * the address again once the log is empty. Idempotent; a no-op where no log is there.
+   */
+  release(address: LogAddress, before: Offset, options: CallOptions): Promise<void>
 }

@@ -25,7 +25,7 @@ export interface PlacementToken {
   readonly weight: number
   /** The primary must be there while that node is a member. */
   readonly pinned?: string
-  /** The primary should be there, where it costs no evenness of others; used for planned handovers. */
+  /** The primary should be there: stronger than the evenness of primaries, weaker than `pinned`, `excluded` and `draining`. */
   readonly preferred?: string
   /** The present placement. May name nodes that are no longer members. */
   readonly current: Placement

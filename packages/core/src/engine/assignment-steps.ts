@@ -1,0 +1,260 @@
+/**
+ * Turns a placement target into the next safe step of one token's assignment: fail over at once, hand over only to copies that are in sync,
+ * make new copies before old ones are dropped. Pure: the controller calls it with what it knows and writes what it returns.
+ */
+import { crc32 } from 'node:zlib'
+import type { Placement } from '../contract/index.js'
+import { compareEpochs } from './admission.js'
+import type { Assignment, CopyReport, Spec } from './documents.js'
+
+/** A node as the controller sees it: alive, or lost and within its grace period. */
+export interface NodeView {
+  readonly node: string
+  /** Undefined while lost. */
+  readonly member: string | undefined
+  readonly zone: string | null
+  readonly capacity: number
+  readonly draining: 'no' | 'leaving' | 'drain'
+}
+
+export interface ClusterView {
+  readonly nodes: ReadonlyMap<string, NodeView>
+  /** What the node's live member reports of its copy. */
+  report(node: string, token: string): CopyReport | undefined
+}
+
+/** Counts that the steps of several tokens share within one round; the steps keep them up to date. */
+export interface RoundCounts {
+  /** Copies per node that are not in sync yet. */
+  readonly restoring: Map<string, number>
+  readonly primaries: Map<string, number>
+}
+
+export interface StepInput {
+  readonly spec: Spec
+  readonly target: Placement | undefined
+  readonly view: ClusterView
+  readonly counts: RoundCounts
+  readonly restoresPerNode: number
+}
+
+/** The next assignment of an open token; the very same object where there is nothing to do. */
+export function nextStep(assignment: Assignment, input: StepInput): Assignment {
+  let next = heal(assignment, input)
+  if (next.phase !== 'open') return next
+  const fresh = next.epoch === 0
+  next = ensurePrimary(next, input)
+  if (next.epoch === assignment.epoch) next = handOver(next, input)
+  next = adjustReplicas(next, input, fresh)
+  return chooseSnapshotter(next, input)
+}
+
+/**
+ * A copy that has read a higher epoch or incarnation than the assignment's says so: the documents are older than the log.
+ * Takes over what the log says, so that the next promotion is above it.
+ */
+function heal(assignment: Assignment, { view }: StepInput): Assignment {
+  let healed = assignment
+  for (const node of view.nodes.keys()) {
+    const seen = view.report(node, assignment.token)?.seen
+    if (!seen) continue
+    const above = compareEpochs(seen, healed)
+    if (above < 0 || (above === 0 && healed.primary?.node !== node)) continue
+    healed = {
+      ...healed,
+      incarnation: seen.incarnation,
+      epoch: seen.epoch,
+      log: seen.incarnation > healed.incarnation ? seen.log : healed.log,
+      phase: seen.deleted ? 'deleted' : healed.phase,
+      primary: null,
+      replicas: copiesOf(healed),
+    }
+  }
+  return healed
+}
+
+function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
+  const { spec, view, counts } = input
+  const { primary, token } = assignment
+  if (primary !== null) {
+    const alive = view.nodes.get(primary.node)?.member === primary.member
+    if (alive && view.report(primary.node, token)?.phase !== 'failed') return assignment
+  }
+  const ownerLives = spec.owner !== null && view.nodes.get(spec.owner)?.member !== undefined
+  const mustHold = spec.primary === 'self' && spec.failover === 'hold' && !ownerLives
+  const chosen = mustHold ? undefined : choosePrimary(assignment, input)
+  const copies = copiesOf(assignment)
+  const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
+  if (chosen === undefined || member === undefined) {
+    return primary === null ? assignment : { ...assignment, primary: null, replicas: copies }
+  }
+  count(counts.primaries, chosen, 1)
+  return {
+    ...assignment,
+    epoch: assignment.epoch + 1,
+    primary: { node: chosen, member },
+    replicas: copies.filter((node) => node !== chosen),
+  }
+}
+
+/** In-sync copies first, then by how much they have applied; without any usable copy, any member that could restore one. */
+function choosePrimary(assignment: Assignment, input: StepInput): string | undefined {
+  const { spec, target, view, counts } = input
+  const usable = (node: string): boolean =>
+    view.nodes.get(node)?.member !== undefined && view.report(node, assignment.token)?.phase !== 'failed'
+  const pinned = pinnedPrimary(assignment, spec)
+  const rank = (node: string): readonly number[] => {
+    const report = view.report(node, assignment.token)
+    return [
+      spec.failover === 'hold' && node === spec.owner ? 1 : 0,
+      view.nodes.get(node)?.draining === 'no' ? 1 : 0,
+      report?.inSync ? 1 : 0,
+      assignment.epoch === 0 && node === pinned ? 1 : 0,
+      report?.nextIndex ?? -1,
+      node === target?.primary ? 1 : 0,
+      -(counts.primaries.get(node) ?? 0),
+    ]
+  }
+  const best = (nodes: readonly string[]): string | undefined =>
+    nodes.filter(usable).sort((a, b) => compareRanks(rank(b), rank(a)) || (a < b ? -1 : 1))[0]
+  const planned = target === undefined ? [] : [target.primary, ...target.replicas].filter((node) => node !== null)
+  return best(copiesOf(assignment)) ?? planned.filter(usable)[0] ?? best([...view.nodes.keys()])
+}
+
+function handOver(assignment: Assignment, input: StepInput): Assignment {
+  const { spec, view, counts } = input
+  let next = assignment
+  const wish = spec.handover
+  if (wish !== null && next.handoverGivenUp !== wish.nonce && view.nodes.get(wish.to) === undefined) {
+    next = { ...next, handoverGivenUp: wish.nonce }
+  }
+  const { primary } = next
+  if (primary === null) return next
+  const to = wantedPrimary(next, input)
+  if (to === undefined || to === primary.node) return next
+  if (!copiesOf(next).includes(to)) {
+    return { ...next, replicas: [...next.replicas, to].sort() }
+  }
+  const member = view.nodes.get(to)?.member
+  const serving = view.report(primary.node, next.token)?.serving === next.epoch
+  if (member === undefined || !serving || !inSync(view, to, next)) return next
+  count(counts.primaries, to, 1)
+  count(counts.primaries, primary.node, -1)
+  return {
+    ...next,
+    epoch: next.epoch + 1,
+    primary: { node: to, member },
+    replicas: copiesOf(next).filter((node) => node !== to),
+  }
+}
+
+/** Where the primary should be though it lives elsewhere; undefined: it may stay. */
+function wantedPrimary(assignment: Assignment, input: StepInput): string | undefined {
+  const { spec, target, view } = input
+  const wish = spec.handover
+  const live = (node: string): boolean => view.nodes.get(node)?.member !== undefined
+  if (wish !== null && assignment.handoverGivenUp !== wish.nonce && live(wish.to)) return wish.to
+  const current = assignment.primary?.node
+  const leaves = current !== undefined && view.nodes.get(current)?.draining !== 'no'
+  const planned = target?.primary ?? undefined
+  const stays = (node: string): boolean => live(node) && view.nodes.get(node)?.draining === 'no'
+  if (leaves) {
+    if (planned !== undefined && stays(planned) && inSync(view, planned, assignment)) return planned
+    const others = assignment.replicas.filter((node) => stays(node) && inSync(view, node, assignment))
+    return others[0] ?? (planned !== undefined && stays(planned) ? planned : undefined)
+  }
+  return calm(view) && planned !== undefined && live(planned) ? planned : undefined
+}
+
+function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean): Assignment {
+  const { spec, target, view, counts, restoresPerNode } = input
+  const { token } = assignment
+  const failed = (node: string): boolean => view.report(node, token)?.phase === 'failed'
+  const known = (node: string): boolean => view.nodes.has(node)
+  const copies = copiesOf(assignment).filter((node) => known(node) && !failed(node))
+  const wanted = target === undefined ? copies : placed(target).filter((node) => known(node) && !failed(node))
+  const quiet = calm(view)
+  let result = copies
+  for (const node of wanted) {
+    if (result.includes(node) || view.nodes.get(node)?.member === undefined) continue
+    if (!fresh && !quiet) continue
+    if (!fresh && (counts.restoring.get(node) ?? 0) >= restoresPerNode) continue
+    count(counts.restoring, node, 1)
+    result = [...result, node]
+  }
+  const ready = wanted.filter((node) => inSync(view, node, assignment)).length
+  const surplus = result.filter((node) => !wanted.includes(node) && node !== assignment.primary?.node)
+  if (quiet && (ready >= wanted.length || ready > spec.replicas)) {
+    result = result.filter((node) => !surplus.includes(node))
+  }
+  const replicas = result.filter((node) => node !== assignment.primary?.node).sort()
+  return sameList(replicas, assignment.replicas) ? assignment : { ...assignment, replicas }
+}
+
+/** A replica that is in sync, and the same one as long as it is; the primary where there is none. */
+function chooseSnapshotter(assignment: Assignment, { view }: StepInput): Assignment {
+  const candidates = assignment.replicas.filter((node) => inSync(view, node, assignment))
+  const current = assignment.snapshotter
+  if (current !== null && candidates.includes(current)) return assignment
+  const byHash = candidates.sort((a, b) => crc32(assignment.token + a) - crc32(assignment.token + b) || (a < b ? -1 : 1))
+  const snapshotter = byHash[0] ?? assignment.primary?.node ?? null
+  return snapshotter === current ? assignment : { ...assignment, snapshotter }
+}
+
+/** Where the primary must be: at the owner, until it was lost and may not come back to it. */
+export function pinnedPrimary(assignment: Assignment | undefined, spec: Spec): string | undefined {
+  if (spec.primary !== 'self' || spec.owner === null) return undefined
+  const current = assignment?.primary?.node
+  if (spec.failback || spec.failover === 'hold' || assignment === undefined || assignment.epoch === 0) return spec.owner
+  return current ?? undefined
+}
+
+/** Whether no node is within its grace period: only then are copies moved for evenness. */
+export function calm(view: ClusterView): boolean {
+  for (const node of view.nodes.values()) if (node.member === undefined) return false
+  return true
+}
+
+/** The nodes that hold a copy, sorted. */
+export function copiesOf(assignment: Assignment): string[] {
+  const { primary, replicas } = assignment
+  return primary === null || replicas.includes(primary.node) ? [...replicas] : [...replicas, primary.node].sort()
+}
+
+/** Copies per node that are not in sync, and primaries per node, before a round. */
+export function countRound(assignments: Iterable<Assignment>, view: ClusterView): RoundCounts {
+  const counts: RoundCounts = { restoring: new Map(), primaries: new Map() }
+  for (const assignment of assignments) {
+    if (assignment.phase !== 'open') continue
+    if (assignment.primary !== null) count(counts.primaries, assignment.primary.node, 1)
+    for (const node of copiesOf(assignment)) {
+      if (!inSync(view, node, assignment)) count(counts.restoring, node, 1)
+    }
+  }
+  return counts
+}
+
+function inSync(view: ClusterView, node: string, assignment: Assignment): boolean {
+  const report = view.report(node, assignment.token)
+  return report !== undefined && report.inSync && report.phase === 'running' && report.incarnation === assignment.incarnation
+}
+
+function placed(target: Placement): string[] {
+  return target.primary === null ? [...target.replicas] : [target.primary, ...target.replicas]
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + by)
+}
+
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  for (let i = 0; i < a.length; i++) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i])
+}

@@ -1,0 +1,154 @@
+/**
+ * The coordinator's documents, format 1: what they hold, and their bytes. Tokens are spread over a fixed number of buckets, so
+ * that documents stay small and few. ARCHITECTURE.md, "Documents", says who writes which.
+ */
+import { crc32 } from 'node:zlib'
+import { KagamiError } from '../contract/index.js'
+
+const FORMAT = 1
+
+/** Never change it: it is part of the format. 10,000 tokens make documents of 10 to 20 KiB. */
+export const BUCKETS = 256
+
+/** The bucket of a token, as it stands in document names. */
+export function bucketOf(token: string): string {
+  return (crc32(token) % BUCKETS).toString(16).padStart(2, '0')
+}
+
+export interface LogRef {
+  readonly address: string
+  readonly identity: string
+}
+
+/** What people want of a token. Written by any node, by compare-and-set. */
+export interface Spec {
+  readonly token: string
+  /** Grows each time the token is created. */
+  readonly generation: number
+  readonly removed: boolean
+  readonly replicas: number
+  readonly weight: number
+  readonly primary: 'balanced' | 'self'
+  /** With 'self': the owner's node id. */
+  readonly owner: string | null
+  readonly failover: 'promote' | 'hold'
+  readonly failback: boolean
+  /** A primary that someone asked for; the controller follows it until it is there, or the node is gone. */
+  readonly handover: { readonly to: string; readonly nonce: string } | null
+  /** The token is taken over from an existing log instead of being created. */
+  readonly adopt: { readonly incarnation: number; readonly epoch: number; readonly log: LogRef } | null
+}
+
+/** Where a token is. Written by the controller only. */
+export interface Assignment {
+  readonly token: string
+  /** The spec's generation that this follows. */
+  readonly generation: number
+  readonly incarnation: number
+  /**
+   * opening: the open frame is not read back yet. deleting: the frame that ends the incarnation isn't. deleted: it is; log and
+   * snapshots are still to be cleaned up. gone: they are.
+   */
+  readonly phase: 'opening' | 'open' | 'deleting' | 'deleted' | 'gone'
+  readonly log: LogRef
+  readonly epoch: number
+  readonly primary: { readonly node: string; readonly member: string } | null
+  /** Node ids, sorted, without the primary's. */
+  readonly replicas: readonly string[]
+  /** The node that takes the snapshots. */
+  readonly snapshotter: string | null
+  /** The nonce of the spec's handover, once its node was lost: it is not followed any more. */
+  readonly handoverGivenUp: string | null
+}
+
+/** How a copy is. Written by the member that holds it. */
+export interface CopyReport {
+  readonly token: string
+  readonly incarnation: number
+  /** In force, as far as this copy has read. */
+  readonly epoch: number
+  readonly nextIndex: number
+  readonly phase: 'restoring' | 'running' | 'failed'
+  readonly inSync: boolean
+  /** The epoch that this copy serves as primary; 0 when it serves none. */
+  readonly serving: number
+  /** The assignment is not above what this copy has seen: the highest pair, and the log that it stands in. */
+  readonly seen: { readonly incarnation: number; readonly epoch: number; readonly log: LogRef; readonly deleted: boolean } | null
+  readonly error: string | null
+}
+
+/** The snapshots of a token that were read back and found whole. Written by the designated snapshotter. */
+export interface VerifiedSnapshots {
+  readonly token: string
+  readonly incarnation: number
+  readonly ids: readonly string[]
+}
+
+/** A member's data. */
+export interface MemberData {
+  readonly zone: string | null
+  readonly capacity: number
+  readonly meta: unknown
+  /** 'leaving': hand my primaries over, I'll be back or gone. 'drain': empty me. */
+  readonly draining: 'no' | 'leaving' | 'drain'
+}
+
+export interface SpecDocument {
+  readonly tokens: readonly Spec[]
+}
+export interface AssignmentDocument {
+  /** The epoch of the controller that wrote it last. */
+  readonly controller: number
+  readonly tokens: readonly Assignment[]
+}
+export interface ReportDocument {
+  readonly member: string
+  readonly tokens: readonly CopyReport[]
+}
+export interface VerifiedDocument {
+  readonly tokens: readonly VerifiedSnapshots[]
+}
+
+export const specDocument = documentCodec<SpecDocument>('specs')
+export const assignmentDocument = documentCodec<AssignmentDocument>('assignments')
+export const reportDocument = documentCodec<ReportDocument>('reports')
+export const verifiedDocument = documentCodec<VerifiedDocument>('verified snapshots')
+export const memberData = documentCodec<MemberData>('member')
+
+export interface DocumentCodec<T> {
+  encode(value: T): Uint8Array
+  /** @throws KAGAMI_BAD_DOCUMENT, KAGAMI_UNKNOWN_FORMAT */
+  decode(bytes: Uint8Array, name: string): T
+}
+
+function documentCodec<T extends object>(what: string): DocumentCodec<T> {
+  return {
+    encode: (value) => Buffer.from(JSON.stringify({ format: FORMAT, what, ...value }), 'utf8'),
+    decode(bytes, name) {
+      let value: unknown
+      try {
+        value = JSON.parse(Buffer.from(bytes).toString('utf8'))
+      } catch (cause) {
+        throw badDocument(name, 'is not JSON', cause)
+      }
+      if (typeof value !== 'object' || value === null) throw badDocument(name, 'is not an object')
+      const head = value as { format?: unknown; what?: unknown }
+      if (head.what !== what) throw badDocument(name, `does not hold ${what}`)
+      if (head.format !== FORMAT) {
+        throw new KagamiError(
+          'KAGAMI_UNKNOWN_FORMAT',
+          `the document ${name} is of format ${String(head.format)}, which this version of Kagami can't read; upgrade this node`,
+        )
+      }
+      return value as T
+    },
+  }
+}
+
+function badDocument(name: string, why: string, cause?: unknown): KagamiError {
+  return new KagamiError(
+    'KAGAMI_BAD_DOCUMENT',
+    `the coordinator's document ${name} ${why}; something other than Kagami wrote it. Remove it, or use another cluster name`,
+    { cause },
+  )
+}

@@ -1,0 +1,132 @@
+/**
+ * The assignments as the controller governs them: read once at the start and rewritten under its own epoch, which kills every version that a
+ * predecessor holds; from then on changed only by compare-and-set. Any version that it did not write itself ends its rule.
+ */
+import { isKagamiError, KagamiError, type Document, type Session } from '../contract/index.js'
+import { assignmentDocument, bucketOf, type Assignment } from '../engine/documents.js'
+
+interface Bucket {
+  version: number | undefined
+  tokens: Map<string, Assignment>
+  /** Writes of one bucket go one after another. */
+  tail: Promise<void>
+  writing: boolean
+}
+
+export class AssignmentTable {
+  readonly #session: Session
+  readonly #epoch: number
+  readonly #signal: AbortSignal
+  readonly #buckets = new Map<string, Bucket>()
+
+  private constructor(session: Session, epoch: number, signal: AbortSignal) {
+    this.#session = session
+    this.#epoch = epoch
+    this.#signal = signal
+  }
+
+  /** Takes over all documents that exist. */
+  static async takeOver(session: Session, epoch: number, signal: AbortSignal): Promise<AssignmentTable> {
+    const table = new AssignmentTable(session, epoch, signal)
+    for await (const documents of session.watch('assignments/', { signal })) {
+      await Promise.all([...documents.values()].map((document) => table.#fence(document)))
+      break
+    }
+    return table
+  }
+
+  get(token: string): Assignment | undefined {
+    return this.#buckets.get(bucketOf(token))?.tokens.get(token)
+  }
+
+  *values(): Generator<Assignment> {
+    for (const bucket of this.#buckets.values()) yield* bucket.tokens.values()
+  }
+
+  /**
+   * Writes changed assignments; the table shows each as soon as it is written.
+   * @throws KAGAMI_VERSION_CONFLICT when another controller rules
+   */
+  async put(changed: readonly Assignment[]): Promise<void> {
+    const byBucket = new Map<string, Assignment[]>()
+    for (const assignment of changed) {
+      const name = bucketOf(assignment.token)
+      byBucket.set(name, [...(byBucket.get(name) ?? []), assignment])
+    }
+    await Promise.all([...byBucket].map(([name, list]) => this.#enqueue(name, list)))
+  }
+
+  /** Whether documents show a version that this controller did not write: another rules, or the coordinator has lost its data. */
+  contradicts(documents: ReadonlyMap<string, Document>): boolean {
+    for (const [name, bucket] of this.#buckets) {
+      if (bucket.writing || bucket.version === undefined) continue
+      const document = documents.get(`assignments/${name}`)
+      if (document === undefined || document.version > bucket.version) return true
+    }
+    return false
+  }
+
+  async #fence(found: Document): Promise<void> {
+    const { signal } = { signal: this.#signal }
+    let document: Document | undefined = found
+    while (document !== undefined) {
+      const { tokens } = assignmentDocument.decode(document.bytes, document.name)
+      const bytes = assignmentDocument.encode({ controller: this.#epoch, tokens })
+      try {
+        const version = await this.#session.write(document.name, bytes, document.version, { signal })
+        const bucket = this.#bucket(document.name.slice('assignments/'.length))
+        bucket.version = version
+        bucket.tokens = new Map(tokens.map((assignment) => [assignment.token, assignment]))
+        return
+      } catch (error) {
+        if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
+        document = await this.#session.read(document.name, { signal })
+      }
+    }
+  }
+
+  #enqueue(name: string, changed: readonly Assignment[]): Promise<void> {
+    const bucket = this.#bucket(name)
+    const write = bucket.tail.then(async () => {
+      bucket.writing = true
+      try {
+        await this.#write(name, bucket, changed)
+      } finally {
+        bucket.writing = false
+      }
+    })
+    bucket.tail = write.catch(() => undefined)
+    return write
+  }
+
+  async #write(name: string, bucket: Bucket, changed: readonly Assignment[]): Promise<void> {
+    const { signal } = { signal: this.#signal }
+    const tokens = new Map(bucket.tokens)
+    for (const assignment of changed) tokens.set(assignment.token, assignment)
+    const path = `assignments/${name}`
+    const bytes = assignmentDocument.encode({ controller: this.#epoch, tokens: [...tokens.values()] })
+    try {
+      bucket.version = await this.#session.write(path, bytes, bucket.version, { signal })
+    } catch (error) {
+      if (!isKagamiError(error, 'KAGAMI_COORDINATOR_UNAVAILABLE')) throw error
+      // It may have been written all the same: the bytes tell, since no other controller writes this epoch.
+      const now = await this.#session.read(path, { signal })
+      if (now === undefined || Buffer.compare(now.bytes, bytes) !== 0) throw error
+      bucket.version = now.version
+    }
+    bucket.tokens = tokens
+  }
+
+  #bucket(name: string): Bucket {
+    const known = this.#buckets.get(name)
+    if (known !== undefined) return known
+    const bucket: Bucket = { version: undefined, tokens: new Map(), tail: Promise.resolve(), writing: false }
+    this.#buckets.set(name, bucket)
+    return bucket
+  }
+}
+
+/** Another controller rules: this one must stop at once. */
+export function deposed(): KagamiError {
+  return new KagamiError('KAGAMI_VERSION_CONFLICT', 'the assignments were written by another controller; this one stops', { retryable: true })
+}

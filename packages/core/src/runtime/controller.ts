@@ -1,0 +1,417 @@
+/**
+ * The elected controller: watches members, specs and reports, and drives every token's assignment towards the placement
+ * strategy's target, one safe step at a time (engine/assignment-steps.ts). Being wrong or late here delays tokens; it can't lose a write.
+ */
+import {
+  isKagamiError,
+  type CommitLog,
+  type Document,
+  type Leadership,
+  type Placement,
+  type PlacementMember,
+  type PlacementStrategy,
+  type PlacementToken,
+  type Session,
+  type SnapshotStore,
+} from '../contract/index.js'
+import { copiesOf, countRound, nextStep, pinnedPrimary, type ClusterView, type NodeView } from '../engine/assignment-steps.js'
+import { reportDocument, specDocument, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
+import { AssignmentTable, deposed } from './assignment-table.js'
+import { DocumentTable } from './directory.js'
+import type { Events } from './events.js'
+import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
+import type { Settings } from './options.js'
+import { Scope } from './scope.js'
+import {
+  adoptIncarnation,
+  allocateIncarnation,
+  cleanUp,
+  endIncarnation,
+  openIncarnation,
+  type LifecycleContext,
+} from './token-lifecycle.js'
+import { backoffMs, linkedAbort, Semaphore, sleep, Wakeup } from './waiting.js'
+
+/** Tokens whose logs are created or deleted at once. */
+const LIFECYCLES_AT_ONCE = 8
+const IDLE_MS = 5_000
+
+export interface ControllerContext {
+  readonly settings: Settings<never, never>
+  readonly log: CommitLog
+  readonly store: SnapshotStore
+  readonly placement: PlacementStrategy
+  readonly events: Events
+}
+
+export class Controller {
+  readonly #context: ControllerContext
+  #problem: string | undefined
+  #ruling = false
+
+  constructor(context: ControllerContext) {
+    this.#context = context
+  }
+
+  get ruling(): boolean {
+    return this.#ruling
+  }
+
+  /** What keeps it from doing its work, for people. */
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  /** Campaigns, rules and campaigns again, for one session. */
+  async run(session: Session, signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#context.settings.seams
+    for (let failures = 0; !signal.aborted; ) {
+      let leadership: Leadership | undefined
+      try {
+        leadership = await session.campaign({ signal })
+        this.#ruling = true
+        this.#context.events.emit('controller', { elected: true, epoch: leadership.epoch })
+        await this.#rule(session, leadership, signal)
+      } catch (error) {
+        if (signal.aborted || isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
+        failures = isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') ? 1 : failures + 1
+        logger.info('this node stops being the controller', { error })
+      } finally {
+        if (this.#ruling) this.#context.events.emit('controller', { elected: false, epoch: leadership?.epoch ?? 0 })
+        this.#ruling = false
+        this.#problem = undefined
+        await leadership?.resign().catch(() => undefined)
+      }
+      await sleep(clock, backoffMs(failures, { first: 20, longest: 2000 }, random), signal).catch(() => undefined)
+    }
+  }
+
+  async #rule(session: Session, leadership: Leadership, signal: AbortSignal): Promise<void> {
+    const link = linkedAbort(signal, leadership.signal)
+    const term = new ControllerTerm(this.#context, session, leadership.epoch, link.signal, (problem) => (this.#problem = problem))
+    try {
+      await term.run()
+    } finally {
+      link.abort(deposed())
+      await term.settled()
+    }
+  }
+}
+
+/** One rule, from election to deposition. */
+class ControllerTerm {
+  readonly #context: ControllerContext
+  readonly #session: Session
+  readonly #epoch: number
+  readonly #onProblem: (problem: string | undefined) => void
+  readonly #wakeup = new Wakeup()
+  readonly #scope: Scope
+  readonly #places = new Semaphore(LIFECYCLES_AT_ONCE)
+  readonly #specs = new DocumentTable<Spec>((bytes, name) => specDocument.decode(bytes, name).tokens)
+  readonly #reports = new DocumentTable<ReportEntry>(decodeReports)
+  readonly #busy = new Set<string>()
+  readonly #reserved = new Set<string>()
+  readonly #lostAtMs = new Map<string, number>()
+  readonly #lastSeen = new Map<string, LiveMember>()
+  #members: readonly LiveMember[] | undefined
+  #specsLoaded = false
+  #reportsLoaded = false
+  #table: AssignmentTable | undefined
+  #fatal: unknown
+
+  constructor(
+    context: ControllerContext,
+    session: Session,
+    epoch: number,
+    signal: AbortSignal,
+    onProblem: (problem: string | undefined) => void,
+  ) {
+    this.#context = context
+    this.#session = session
+    this.#epoch = epoch
+    this.#onProblem = onProblem
+    this.#scope = new Scope((task, error) => {
+      context.settings.seams.logger.error(`the controller's ${task} ended with an error`, { error })
+      this.#stop(error)
+    })
+    if (signal.aborted) this.#scope.abort(signal.reason)
+    signal.addEventListener('abort', () => this.#scope.abort(signal.reason), { once: true })
+  }
+
+  async run(): Promise<void> {
+    const { clock } = this.#context.settings.seams
+    const { signal } = this.#scope
+    const table = await AssignmentTable.takeOver(this.#session, this.#epoch, signal)
+    this.#table = table
+    this.#watchAll(table)
+    for (;;) {
+      await this.#wakeup.wait(clock, this.#nextDeadlineMs(), signal)
+      if (this.#fatal !== undefined) throw this.#fatal
+      if (this.#members !== undefined && this.#specsLoaded && this.#reportsLoaded) await this.#round(table, this.#members)
+    }
+  }
+
+  async settled(): Promise<void> {
+    await this.#scope.settled()
+  }
+
+  #stop(error: unknown): void {
+    this.#fatal ??= error
+    this.#wakeup.wake()
+  }
+
+  #watchAll(table: AssignmentTable): void {
+    const { clock, random, logger } = this.#context.settings.seams
+    const watch = (what: string, prefix: string, onValue: (documents: ReadonlyMap<string, Document>) => void): void => {
+      this.#scope.spawn(`watch of ${what}`, (signal) =>
+        keepWatching(
+          () => this.#session.watch(prefix, { signal }),
+          (documents) => {
+            onValue(documents)
+            this.#wakeup.wake()
+          },
+          { clock, random, logger, signal, what },
+        ),
+      )
+    }
+    const onBad = (name: string, error: unknown): void => logger.error(`the document ${name} can't be read; keeping what it held before`, { error })
+    watch('specs', 'specs/', (documents) => {
+      this.#specs.update(documents, onBad)
+      this.#specsLoaded = true
+    })
+    watch('reports', 'reports/', (documents) => {
+      this.#reports.update(documents, onBad)
+      this.#reportsLoaded = true
+    })
+    watch('assignments', 'assignments/', (documents) => {
+      if (table.contradicts(documents)) this.#stop(deposed())
+    })
+    this.#scope.spawn('watch of members', (signal) =>
+      keepWatching(
+        () => this.#session.watchMembers({ signal }),
+        (records) => {
+          this.#members = decodeMembers(records)
+          this.#wakeup.wake()
+        },
+        { clock, random, logger, signal, what: 'members' },
+      ),
+    )
+  }
+
+  async #round(table: AssignmentTable, members: readonly LiveMember[]): Promise<void> {
+    const view = this.#view(table, members)
+    const open: { readonly assignment: Assignment; readonly spec: Spec }[] = []
+    for (const spec of this.#specs.values()) {
+      const assignment = table.get(spec.token)
+      if (this.#lifecycle(table, spec, assignment)) continue
+      if (assignment !== undefined && assignment.phase === 'open') open.push({ assignment, spec })
+    }
+    const targets = this.#place(open, view)
+    if (targets === undefined) return
+    const counts = countRound(table.values(), view)
+    const changed: Assignment[] = []
+    for (const { assignment, spec } of open) {
+      const next = nextStep(assignment, {
+        spec,
+        target: targets.get(spec.token),
+        view,
+        counts,
+        restoresPerNode: this.#context.settings.restoresPerNode,
+      })
+      if (next !== assignment) changed.push(next)
+    }
+    if (changed.length === 0) return
+    await table.put(changed)
+    // What one step allows may be the next step's condition.
+    this.#wakeup.wake()
+  }
+
+  /** Live nodes, and those that were lost a short while ago and that an assignment still names. */
+  #view(table: AssignmentTable, members: readonly LiveMember[]): ClusterView {
+    const { clock } = this.#context.settings.seams
+    const { graceMs } = this.#context.settings
+    const now = clock.monotonicMs()
+    const nodes = new Map<string, NodeView>()
+    for (const member of members) {
+      nodes.set(member.node, nodeView(member, true))
+      this.#lastSeen.set(member.node, member)
+      this.#lostAtMs.delete(member.node)
+    }
+    const named = new Set<string>()
+    for (const assignment of table.values()) for (const node of copiesOf(assignment)) named.add(node)
+    for (const node of named) {
+      if (nodes.has(node)) continue
+      const lostAtMs = this.#lostAtMs.get(node) ?? now
+      this.#lostAtMs.set(node, lostAtMs)
+      if (now - lostAtMs < graceMs) {
+        const last = this.#lastSeen.get(node)
+        nodes.set(node, last === undefined ? unknownNode(node) : nodeView(last, false))
+      }
+    }
+    for (const node of this.#lostAtMs.keys()) if (!named.has(node)) this.#lostAtMs.delete(node)
+    return {
+      nodes,
+      report: (node, token) => {
+        const entry = this.#reports.get(reportKey(node, token))
+        return entry !== undefined && entry.member === nodes.get(node)?.member ? entry.report : undefined
+      },
+    }
+  }
+
+  /** When a grace period ends, or a while, if nothing happens before. */
+  #nextDeadlineMs(): number {
+    const { clock } = this.#context.settings.seams
+    const now = clock.monotonicMs()
+    let waitMs = IDLE_MS
+    for (const lostAtMs of this.#lostAtMs.values()) {
+      const left = lostAtMs + this.#context.settings.graceMs - now
+      if (left > 0) waitMs = Math.min(waitMs, left + 1)
+    }
+    return waitMs
+  }
+
+  #place(
+    open: readonly { readonly assignment: Assignment; readonly spec: Spec }[],
+    view: ClusterView,
+  ): ReadonlyMap<string, Placement> | undefined {
+    const { placement, settings } = this.#context
+    const members: PlacementMember[] = [...view.nodes.values()]
+      .map((node) => ({
+        node: node.node,
+        ...(node.zone === null ? {} : { zone: node.zone }),
+        capacity: node.capacity,
+        draining: node.draining === 'drain',
+      }))
+      .sort((a, b) => (a.node < b.node ? -1 : 1))
+    const tokens = open
+      .map(({ assignment, spec }) => placementToken(assignment, spec, view))
+      .sort((a, b) => (a.token < b.token ? -1 : 1))
+    try {
+      const targets = placement.place({ members, tokens })
+      this.#onProblem(undefined)
+      return targets
+    } catch (error) {
+      settings.seams.logger.error(`the placement strategy '${placement.name}' threw; assignments stay as they are`, { error })
+      this.#onProblem(`the placement strategy '${placement.name}' threw: ${String(error)}`)
+      return undefined
+    }
+  }
+
+  /** Begins what a token's life needs next. True when its assignment is not to be touched otherwise. */
+  #lifecycle(table: AssignmentTable, spec: Spec, assignment: Assignment | undefined): boolean {
+    const { token } = spec
+    if (this.#busy.has(token)) return true
+    if (assignment === undefined || (assignment.phase === 'gone' && spec.generation > assignment.generation)) {
+      if (spec.removed) return true
+      const { adopt } = spec
+      if (adopt !== null) this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
+      else this.#begin(table, token, (context) => this.#allocate(context, spec, assignment))
+      return true
+    }
+    const ended = spec.removed || spec.generation > assignment.generation
+    switch (assignment.phase) {
+      case 'opening':
+        this.#begin(table, token, (context) => openIncarnation(context, assignment))
+        return true
+      case 'open':
+        if (!ended) return false
+        this.#begin(table, token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
+        return true
+      case 'deleting':
+        this.#begin(table, token, (context) => endIncarnation(context, assignment))
+        return true
+      case 'deleted':
+        // Copies that still settle what was pending read the log to its end first.
+        if (this.#holders(token).length === 0) this.#begin(table, token, (context) => cleanUp(context, assignment))
+        return true
+      case 'gone':
+        return true
+    }
+  }
+
+  #begin(table: AssignmentTable, token: string, work: (context: LifecycleContext) => Promise<Assignment>): void {
+    const { settings, log, store } = this.#context
+    const { clock, random, logger } = settings.seams
+    this.#busy.add(token)
+    this.#scope.spawn(`work on '${token}'`, async (signal) => {
+      for (let failures = 0; ; failures++) {
+        const release = await this.#places.acquire(signal)
+        try {
+          await table.put([await work({ log, store, clock, signal })])
+          break
+        } catch (error) {
+          if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+          signal.throwIfAborted()
+          logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
+          this.#onProblem(`work on token '${token}' fails: ${String(error)}`)
+        } finally {
+          release()
+        }
+        await sleep(clock, backoffMs(failures, { first: 50, longest: 2000 }, random), signal)
+      }
+      this.#busy.delete(token)
+      this.#wakeup.wake()
+    })
+  }
+
+  async #allocate(context: LifecycleContext, spec: Spec, before: Assignment | undefined): Promise<Assignment> {
+    const table = this.#table as AssignmentTable
+    const inUse = new Set(this.#reserved)
+    for (const assignment of table.values()) if (assignment.phase !== 'gone') inUse.add(assignment.log.address)
+    const next = await allocateIncarnation(context, spec, before, inUse)
+    // Two tokens that are created at once may be given the same empty log: the second asks again.
+    if (this.#reserved.has(next.log.address)) return this.#allocate(context, spec, before)
+    this.#reserved.add(next.log.address)
+    return next
+  }
+
+  /** The live nodes that report a copy. */
+  #holders(token: string): string[] {
+    const holders: string[] = []
+    for (const { node, member } of this.#members ?? []) {
+      const entry = this.#reports.get(reportKey(node, token))
+      if (entry !== undefined && entry.member === member && entry.report.phase !== 'failed') holders.push(node)
+    }
+    return holders.sort()
+  }
+}
+
+interface ReportEntry {
+  /** Node and token: the table's key. */
+  readonly token: string
+  readonly member: string
+  readonly report: CopyReport
+}
+
+function reportKey(node: string, token: string): string {
+  return `${node}/${token}`
+}
+
+function decodeReports(bytes: Uint8Array, name: string): readonly ReportEntry[] {
+  const { member, tokens } = reportDocument.decode(bytes, name)
+  const node = name.split('/')[1] ?? ''
+  return tokens.map((report) => ({ token: reportKey(node, report.token), member, report }))
+}
+
+function nodeView({ node, member, data }: LiveMember, live: boolean): NodeView {
+  return { node, member: live ? member : undefined, zone: data.zone, capacity: data.capacity, draining: data.draining }
+}
+
+function unknownNode(node: string): NodeView {
+  return { node, member: undefined, zone: null, capacity: 1, draining: 'no' }
+}
+
+function placementToken(assignment: Assignment, spec: Spec, view: ClusterView): PlacementToken {
+  const pinned = pinnedPrimary(assignment, spec)
+  const wish = spec.handover !== null && assignment.handoverGivenUp !== spec.handover.nonce ? spec.handover.to : undefined
+  const excluded = [...view.nodes.keys()].filter((node) => view.report(node, spec.token)?.phase === 'failed')
+  return {
+    token: spec.token,
+    replicas: spec.replicas,
+    weight: spec.weight,
+    ...(pinned === undefined ? {} : { pinned }),
+    ...(wish === undefined ? {} : { preferred: wish }),
+    ...(excluded.length === 0 ? {} : { excluded }),
+    current: { primary: assignment.primary?.node ?? null, replicas: assignment.replicas },
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The copies that this node holds: opens what the assignments give it, retires what they take away, one incarnation after
+ * another. A token whose documents have vanished is kept: only an assignment may take a copy away.
+ */
+import type { KagamiError } from '../contract/index.js'
+import type { Assignment, CopyReport } from '../engine/documents.js'
+import { assignsCopy, Copy, type CopyContext } from './copy.js'
+
+export class Copies<R, C> {
+  readonly #context: CopyContext<R, C>
+  readonly #node: string
+  readonly #onError: (token: string, error: unknown) => void
+  readonly #open = new Map<string, Copy<R, C>>()
+  readonly #retiring = new Map<string, { readonly copy: Copy<R, C>; readonly done: Promise<void> }>()
+  /** Copies that failed and were dropped: the same member must not be given them again. */
+  readonly #failed = new Map<string, { readonly member: string; readonly report: CopyReport }>()
+  #closed = false
+
+  constructor(context: CopyContext<R, C>, node: string, onError: (token: string, error: unknown) => void) {
+    this.#context = context
+    this.#node = node
+    this.#onError = onError
+  }
+
+  get(token: string): Copy<R, C> | undefined {
+    return this.#open.get(token)
+  }
+
+  values(): IterableIterator<Copy<R, C>> {
+    return this.#open.values()
+  }
+
+  /** The assignment of a token has changed; undefined: its document has vanished. */
+  assigned(token: string, assignment: Assignment | undefined): void {
+    if (assignment === undefined || this.#closed) return
+    const copy = this.#open.get(token)
+    const wanted = assignsCopy(assignment, this.#node)
+    if (copy !== undefined) {
+      if (wanted && this.#same(copy, assignment)) return copy.assign(assignment)
+      this.#retire(token, copy)
+    }
+    if (!wanted || this.#failed.get(token)?.member === this.#context.member()) return
+    // The next incarnation, or the same one again, waits until the one before has learnt how its entries ended.
+    if (this.#retiring.has(token)) return
+    const opened = new Copy(this.#context, assignment)
+    this.#open.set(token, opened)
+    opened.open()
+  }
+
+  reconsider(): void {
+    for (const copy of this.#open.values()) copy.reconsider()
+  }
+
+  reports(): CopyReport[] {
+    const reports: CopyReport[] = []
+    for (const copy of this.#open.values()) reports.push(copy.report())
+    for (const [token, { copy }] of this.#retiring) if (!this.#open.has(token)) reports.push(copy.report())
+    for (const [token, { member, report }] of this.#failed) {
+      if (!this.#open.has(token) && !this.#retiring.has(token) && member === this.#context.member()) reports.push(report)
+    }
+    return reports
+  }
+
+  get hasPending(): boolean {
+    const all = [...this.#open.values(), ...[...this.#retiring.values()].map(({ copy }) => copy)]
+    return all.some((copy) => copy.hasPending)
+  }
+
+  /** Closes everything at once. */
+  async close(_reason: KagamiError): Promise<void> {
+    this.#closed = true
+    const open = [...this.#open.values()]
+    const retiring = [...this.#retiring.values()].map(({ copy }) => copy)
+    await Promise.all([...open, ...retiring].map((copy) => copy.close()))
+    this.#open.clear()
+  }
+
+  #retire(token: string, copy: Copy<R, C>): void {
+    this.#open.delete(token)
+    const report = copy.report()
+    const member = this.#context.member()
+    if (report.phase === 'failed' && member !== undefined) this.#failed.set(token, { member, report })
+    const done = copy
+      .retire()
+      .catch((error: unknown) => this.#onError(token, error))
+      .then(() => {
+        this.#retiring.delete(token)
+        this.#context.onChange(token)
+        this.#context.onRetired(token)
+      })
+    this.#retiring.set(token, { copy, done })
+  }
+
+  #same(copy: Copy<R, C>, assignment: Assignment): boolean {
+    const { address, identity } = copy.assignment.log
+    return copy.incarnation === assignment.incarnation && address === assignment.log.address && identity === assignment.log.identity
+  }
+}

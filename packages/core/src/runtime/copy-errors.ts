@@ -1,0 +1,61 @@
+/** The errors that a copy raises, with what to do about them. Only builds them. */
+import { isKagamiError, KagamiError, type Offset, type Position } from '../contract/index.js'
+
+export function asFailure(token: string, error: unknown): KagamiError {
+  return isKagamiError(error) ? error : bug(token, 'read loop', error)
+}
+
+export function bug(token: string, task: string, cause: unknown): KagamiError {
+  return new KagamiError('KAGAMI_BUG', `the ${task} of '${token}' ended with an unexpected error: ${String(cause)}; please report it`, { cause })
+}
+
+export function noCopy(token: string): KagamiError {
+  return new KagamiError('KAGAMI_NO_COPY', `this node holds no readable copy of '${token}' now; ask a node that locate() names`, {
+    retryable: true,
+    details: { token },
+  })
+}
+
+export function unknownToken(token: string): KagamiError {
+  return new KagamiError('KAGAMI_TOKEN_UNKNOWN', `there is no token '${token}'; create it with token()`, { details: { token } })
+}
+
+export function applyFailed(token: string, { incarnation, index }: Position, cause: unknown): KagamiError {
+  return new KagamiError(
+    'KAGAMI_APPLY_FAILED',
+    `apply threw at position ${incarnation}/${index} of '${token}': ${cause instanceof Error ? cause.message : String(cause)}. The entry is committed; mend apply and restart this node`,
+    { cause, details: { token, incarnation, index } },
+  )
+}
+
+export function replaced(token: string, address: string): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_REPLACED',
+    `the log at '${address}' is not the one that token '${token}' was opened in; it was deleted and created anew. Bring it back, or remove the token`,
+    { details: { token, address } },
+  )
+}
+
+export function lostTail(token: string, offset: Offset): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_LOST_TAIL',
+    `the log of '${token}' no longer holds the record at offset ${offset} that this copy has read: it has lost acknowledged records. Bring the log back; until then this copy stops`,
+    { details: { token, offset: String(offset) } },
+  )
+}
+
+export function unopened(token: string, offset: Offset): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_GAP',
+    `the frame at offset ${offset} of '${token}' belongs to an epoch that this copy has not seen opened: records before it are missing`,
+    { details: { token, offset: String(offset) } },
+  )
+}
+
+export function diverged(token: string, offset: Offset): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_DIVERGED',
+    `the frame at offset ${offset} of '${token}' continues another history than this copy's; this copy stops. Compare the copies before you remove one`,
+    { details: { token, offset: String(offset) } },
+  )
+}

@@ -1,0 +1,139 @@
+/**
+ * What the coordinator's documents say, as this node last heard: specs and assignments of all tokens. Only reads; a document
+ * that vanishes (a wiped coordinator) is forgotten, but tells nobody to drop anything.
+ */
+import { isKagamiError, type Document, type Session } from '../contract/index.js'
+import { assignmentDocument, specDocument, type Assignment, type Spec } from '../engine/documents.js'
+import { keepWatching } from './membership.js'
+import type { Settings } from './options.js'
+import { orAborted } from './waiting.js'
+
+type Seams = Pick<Settings<never, never>['seams'], 'clock' | 'random' | 'logger'>
+
+export class Directory {
+  readonly #seams: Seams
+  readonly #onChange: (tokens: ReadonlySet<string>) => void
+  readonly #specs = new DocumentTable<Spec>((bytes, name) => specDocument.decode(bytes, name).tokens)
+  readonly #assignments = new DocumentTable<Assignment>((bytes, name) => assignmentDocument.decode(bytes, name).tokens)
+  #loaded = { specs: false, assignments: false }
+  #waiters = new Set<() => void>()
+
+  constructor(seams: Seams, onChange: (tokens: ReadonlySet<string>) => void) {
+    this.#seams = seams
+    this.#onChange = onChange
+  }
+
+  spec(token: string): Spec | undefined {
+    return this.#specs.get(token)
+  }
+
+  assignment(token: string): Assignment | undefined {
+    return this.#assignments.get(token)
+  }
+
+  assignments(): IterableIterator<Assignment> {
+    return this.#assignments.values()
+  }
+
+  /** Whether both kinds were read at least once. */
+  get loaded(): boolean {
+    return this.#loaded.specs && this.#loaded.assignments
+  }
+
+  /** Follows the documents for one session. */
+  async follow(session: Session, signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#followPrefix(session, 'specs', this.#specs, signal),
+      this.#followPrefix(session, 'assignments', this.#assignments, signal),
+    ])
+  }
+
+  /** Resolves when `condition` holds, which is asked now and after every change; or rejects with the signal's reason. */
+  async until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+    while (!condition()) {
+      let wake: () => void = () => undefined
+      const changed = new Promise<void>((resolve) => (wake = resolve))
+      this.#waiters.add(wake)
+      try {
+        await orAborted(changed, signal)
+      } finally {
+        this.#waiters.delete(wake)
+      }
+    }
+  }
+
+  /** Makes `until` ask again, for conditions that depend on more than documents. */
+  nudge(): void {
+    for (const wake of [...this.#waiters]) wake()
+  }
+
+  async #followPrefix(
+    session: Session,
+    kind: 'specs' | 'assignments',
+    table: DocumentTable<Spec> | DocumentTable<Assignment>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { logger } = this.#seams
+    await keepWatching(
+      () => session.watch(`${kind}/`, { signal }),
+      (documents) => {
+        const changed = table.update(documents, (name, error) => logger.error(`the document ${name} can't be read; keeping what it held before`, { error }))
+        this.#loaded = { ...this.#loaded, [kind]: true }
+        if (changed.size > 0) this.#onChange(changed)
+        this.nudge()
+      },
+      { ...this.#seams, signal, what: kind },
+    )
+  }
+}
+
+/** Entries by token, kept in step with the documents that hold them. */
+export class DocumentTable<T extends { readonly token: string }> {
+  readonly #decode: (bytes: Uint8Array, name: string) => readonly T[]
+  #documents: ReadonlyMap<string, Document> = new Map()
+  readonly #byDocument = new Map<string, readonly T[]>()
+  readonly #byToken = new Map<string, T>()
+
+  constructor(decode: (bytes: Uint8Array, name: string) => readonly T[]) {
+    this.#decode = decode
+  }
+
+  get(token: string): T | undefined {
+    return this.#byToken.get(token)
+  }
+
+  values(): IterableIterator<T> {
+    return this.#byToken.values()
+  }
+
+  /** Takes the present documents and gives the tokens whose entries may have changed. */
+  update(documents: ReadonlyMap<string, Document>, onBad: (name: string, error: unknown) => void): Set<string> {
+    const changed = new Set<string>()
+    for (const name of this.#documents.keys()) {
+      if (!documents.has(name)) this.#replace(name, [], changed)
+    }
+    for (const [name, document] of documents) {
+      if (this.#documents.get(name) === document) continue
+      try {
+        this.#replace(name, this.#decode(document.bytes, name), changed)
+      } catch (error) {
+        if (!isKagamiError(error)) throw error
+        onBad(name, error)
+      }
+    }
+    this.#documents = documents
+    return changed
+  }
+
+  #replace(name: string, entries: readonly T[], changed: Set<string>): void {
+    for (const entry of this.#byDocument.get(name) ?? []) {
+      this.#byToken.delete(entry.token)
+      changed.add(entry.token)
+    }
+    this.#byDocument.set(name, entries)
+    for (const entry of entries) {
+      this.#byToken.set(entry.token, entry)
+      changed.add(entry.token)
+    }
+  }
+}

@@ -1,0 +1,529 @@
+/**
+ * `createKagami`: one node of a cluster. Composes the parts and owns their life: what `start` begins, `stop` ends, in the
+ * opposite order. Decides nothing about tokens itself.
+ */
+import { badOption, KagamiError, type Adapter, type AdapterContext } from '../contract/index.js'
+import { copiesOf } from '../engine/assignment-steps.js'
+import type { Assignment, Spec } from '../engine/documents.js'
+import { reportDocument, bucketOf } from '../engine/documents.js'
+import { frameOverhead } from '../engine/frame.js'
+import type { AlterOptions, Health, JsonValue, Kagami, KagamiEvents, KagamiOptions, Location, NodeRef, Token, TokenOptions } from './api.js'
+import { Controller } from './controller.js'
+import { Copies } from './copies.js'
+import { noCopy, unknownToken } from './copy-errors.js'
+import type { RoleHooks } from './copy.js'
+import { Directory } from './directory.js'
+import { Events } from './events.js'
+import { Membership } from './membership.js'
+import { settings as checkSettings, tokenName, tokenSettings, type Settings } from './options.js'
+import { Reporter } from './reporter.js'
+import { Scope } from './scope.js'
+import { tokenHandle, type HandleContext } from './token-handle.js'
+import { TokenSpecs } from './token-specs.js'
+import { VerifiedRecord } from './verified-record.js'
+import { linkedAbort, orAborted, Semaphore, sleep } from './waiting.js'
+
+const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
+const MAX_TOKEN_BYTES = 200
+const STOP_DEADLINE_MS = 10_000
+/** Documents that vanish together come back together: a node waits a little for the coordinator before it puts them back. */
+const REINSTATE_AFTER_MS = 500
+
+/**
+ * Makes a node. Checks the options and does nothing else: all I/O begins in `start`.
+ * @throws KAGAMI_BAD_OPTION
+ */
+export function createKagami<R = unknown, C = Uint8Array>(options: KagamiOptions<R, C>): Kagami<R, C> {
+  return new Node(checkSettings(options))
+}
+
+type Status = Health['status']
+
+class Node<R, C> implements Kagami<R, C> {
+  readonly #settings: Settings<R, C>
+  readonly #events: Events
+  readonly #scope: Scope
+  readonly #membership: Membership
+  readonly #directory: Directory
+  readonly #specs: TokenSpecs
+  readonly #copies: Copies<R, C>
+  readonly #controller: Controller
+  readonly #reporter: Reporter
+  readonly #hooks = new Map<string, RoleHooks>()
+  readonly #handles = new Map<string, Token<R, C>>()
+  readonly #handleContext: HandleContext<R, C>
+  /** Specs of tokens that this node holds, in case the coordinator loses them. */
+  readonly #remembered = new Map<string, Spec>()
+  readonly #problems = new Map<string, string>()
+  #status: Status = 'stopped'
+  #started = false
+  #stopping: Promise<void> | undefined
+  #maxEntryBytes = DEFAULT_MAX_ENTRY_BYTES
+
+  constructor(settings: Settings<R, C>) {
+    const { seams, node } = settings
+    this.#settings = settings
+    this.#events = new Events(seams.logger)
+    this.#scope = new Scope((task, error) => {
+      this.#problems.set(task, `the ${task} loop ended: ${String(error)}`)
+      seams.logger.error(`the ${task} loop ended with an error`, { error })
+    })
+    const untyped = settings as unknown as Settings<never, never>
+    this.#controller = new Controller({
+      settings: untyped,
+      log: settings.log,
+      store: settings.snapshots,
+      placement: settings.placement,
+      events: this.#events,
+    })
+    this.#membership = new Membership({
+      settings: untyped,
+      coordinator: settings.coordinator,
+      events: this.#events,
+      onJoined: (session, member, scope) => {
+        scope.spawn('directory', (signal) => this.#directory.follow(session, signal))
+        scope.spawn('reports', (signal) => this.#reporter.run(session, member, signal))
+        scope.spawn('controller', (signal) => this.#controller.run(session, signal))
+      },
+      onChange: () => {
+        this.#copies.reconsider()
+        this.#directory.nudge()
+        this.#reporter.changed()
+      },
+    })
+    this.#directory = new Directory(seams, (tokens) => this.#heard(tokens))
+    this.#specs = new TokenSpecs({
+      node: node.id,
+      log: settings.log,
+      store: settings.snapshots,
+      clock: seams.clock,
+      random: seams.random,
+      session: () => this.#membership.requireSession(),
+      lives: (id) => this.#membership.members.some((member) => member.node === id),
+      assignments: () => this.#directory.assignments(),
+    })
+    this.#copies = new Copies(
+      {
+        settings,
+        commitLog: settings.log,
+        store: settings.snapshots,
+        events: this.#events,
+        verified: new VerifiedRecord(() => this.#membership.requireSession()),
+        snapshotPlaces: new Semaphore(settings.snapshotsAtOnce),
+        member: () => this.#membership.member,
+        leaseHeld: () => this.#membership.leaseHeld,
+        primaryOf: (token) => this.locate(token)?.primary,
+        hooks: (token) => this.#hooks.get(token),
+        onRetired: (token) => this.#copies.assigned(token, this.#directory.assignment(token)),
+        onChange: () => {
+          this.#reporter.changed()
+          this.#directory.nudge()
+        },
+      },
+      node.id,
+      (token, error) => seams.logger.error(`closing the copy of '${token}' failed`, { error }),
+    )
+    this.#reporter = new Reporter(untyped, () => this.#copies.reports())
+    this.#handleContext = {
+      codec: settings.codec,
+      maxEntryBytes: () => this.#maxEntryBytes,
+      copy: (token) => this.#copies.get(token),
+      primaryOf: (token) => this.locate(token)?.primary,
+      unusable: () => this.#unusable(),
+      removed: (token) => this.#directory.spec(token)?.removed === true,
+    }
+  }
+
+  async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#started) throw new KagamiError('KAGAMI_STOPPED', 'this node was started before; make another with createKagami')
+    this.#started = true
+    this.#status = 'starting'
+    const link = linkedAbort(this.#scope.signal, ...(options.signal === undefined ? [] : [options.signal]))
+    try {
+      await this.#startAdapters(link.signal)
+      this.#maxEntryBytes = this.#entryLimit()
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => reject(link.signal.reason as Error)
+        link.signal.addEventListener('abort', onAbort, { once: true })
+        this.#scope.spawn('membership', async (signal) => {
+          await this.#membership.run(signal, resolve).catch((error: unknown) => {
+            reject(error as Error)
+            throw error
+          })
+        })
+      })
+      await this.#directory.until(() => this.#directory.loaded && this.#membership.members.length > 0, link.signal)
+      this.#scope.spawn('reinstatement', (signal) => this.#reinstate(signal))
+      this.#status = 'running'
+    } catch (error) {
+      this.#status = 'stopping'
+      await this.#tearDown(asStopped(error))
+      throw error
+    } finally {
+      link.unlink()
+    }
+  }
+
+  async token(name: string, options: TokenOptions & { readonly signal?: AbortSignal } = {}): Promise<Token<R, C>> {
+    tokenName(name)
+    const wanted = tokenSettings(options)
+    return this.#call(options.signal, async (signal) => {
+      this.#setHooks(name, options)
+      const before = this.#directory.assignment(name)
+      const spec = await this.#specs.ensure(name, wanted, options.adopt ?? false, signal)
+      const claims = spec.primary === 'self' && spec.owner === this.#settings.node.id && spec.generation !== before?.generation
+      await this.#directory.until(() => {
+        const assignment = this.#directory.assignment(name)
+        if (assignment === undefined || assignment.generation < spec.generation || assignment.phase !== 'open') return false
+        if (claims) return this.#copies.get(name)?.role === 'primary'
+        return assignment.primary !== null
+      }, signal)
+      return this.#handle(name)
+    })
+  }
+
+  get(name: string): Token<R, C> | undefined {
+    const known = this.#directory.assignment(name) !== undefined || this.#copies.get(name) !== undefined
+    return known ? this.#handle(name) : undefined
+  }
+
+  tokens(): readonly string[] {
+    const names: string[] = []
+    for (const { token, phase } of this.#directory.assignments()) if (phase === 'opening' || phase === 'open') names.push(token)
+    return names.sort()
+  }
+
+  locate(name: string): Location | undefined {
+    const assignment = this.#directory.assignment(name)
+    if (assignment === undefined || assignment.phase !== 'open') return undefined
+    const { primary, replicas, incarnation, epoch } = assignment
+    return {
+      primary: primary === null ? undefined : this.#nodeRef(primary.node),
+      replicas: replicas.map((node) => this.#nodeRef(node)),
+      incarnation,
+      epoch,
+    }
+  }
+
+  members(): ReturnType<Kagami['members']> {
+    return this.#membership.members.map(({ node, data }) => ({
+      id: node,
+      meta: data.meta as JsonValue,
+      zone: data.zone ?? undefined,
+      capacity: data.capacity,
+      draining: data.draining !== 'no',
+    }))
+  }
+
+  async alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void> {
+    tokenName(name)
+    await this.#call(options.signal, async (signal) => {
+      await this.#specs.change(name, signal, (spec) => {
+        const { replicas = spec.replicas, weight = spec.weight } = options
+        const owned = { failover: options.failover ?? spec.failover, failback: options.failback ?? spec.failback }
+        const checked = tokenSettings({ primary: spec.primary, replicas, weight, ...(spec.primary === 'self' ? owned : pick(options)) })
+        return { ...spec, ...checked }
+      })
+    })
+  }
+
+  async handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void> {
+    tokenName(name)
+    const { to } = options
+    await this.#call(options.signal, async (signal) => {
+      if (!this.#membership.members.some((member) => member.node === to)) {
+        throw badOption('to', to, `the id of a live node: ${this.#membership.members.map(({ node }) => node).join(', ')}`)
+      }
+      const nonce = this.#settings.seams.random.uint64().toString(16)
+      await this.#specs.change(name, signal, (spec) => ({ ...spec, handover: { to, nonce } }))
+      let epoch = 0
+      await this.#directory.until(() => {
+        const assignment = this.#directory.assignment(name)
+        if (assignment?.handoverGivenUp === nonce) throw lostTarget(name, to)
+        epoch = assignment?.epoch ?? 0
+        return assignment?.primary?.node === to
+      }, signal)
+      await this.#untilServing(name, to, epoch, signal)
+    })
+  }
+
+  async drain(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#call(options.signal, async (signal) => {
+      await this.#membership.setDraining('drain', signal)
+      await this.#directory.until(() => this.#isEmptied(), signal)
+    })
+  }
+
+  async remove(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    tokenName(name)
+    await this.#call(options.signal, async (signal) => {
+      const { generation } = await this.#specs.change(name, signal, (spec) => ({ ...spec, removed: true, handover: null, adopt: null }))
+      await this.#directory.until(() => {
+        const assignment = this.#directory.assignment(name)
+        if (assignment === undefined) return false
+        return assignment.generation > generation || assignment.phase === 'deleted' || assignment.phase === 'gone'
+      }, signal)
+    })
+  }
+
+  health(): Health {
+    const copies = [...this.#copies.values()].map((copy) => copy.health())
+    const problems = [...this.#problems.values()]
+    const status = this.#currentStatus()
+    if (status !== 'running') problems.push(`the node is ${status}`)
+    if (this.#controller.problem !== undefined) problems.push(this.#controller.problem)
+    for (const { token, error, snapshotError } of copies) {
+      if (error !== undefined) problems.push(`the copy of '${token}' has failed: ${error.message}`)
+      if (snapshotError !== undefined) problems.push(`snapshots of '${token}' fail, its log is not truncated: ${snapshotError.message}`)
+    }
+    return {
+      ok: problems.length === 0,
+      status,
+      node: this.#settings.node.id,
+      member: this.#membership.member,
+      controller: this.#controller.ruling,
+      problems,
+      copies,
+    }
+  }
+
+  on<K extends keyof KagamiEvents>(event: K, listener: (payload: KagamiEvents[K]) => void): () => void {
+    return this.#events.on(event, listener)
+  }
+
+  stop(options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options.deadlineMs ?? STOP_DEADLINE_MS)
+    return this.#stopping
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  // ---- start and stop
+
+  async #startAdapters(signal: AbortSignal): Promise<void> {
+    const context: AdapterContext = {
+      cluster: this.#settings.cluster,
+      node: this.#settings.node.id,
+      logger: this.#settings.seams.logger,
+      signal,
+    }
+    for (const adapter of this.#adapters()) await adapter.start(context)
+  }
+
+  #adapters(): readonly Adapter[] {
+    const { coordinator, log, snapshots } = this.#settings
+    return [...new Set<Adapter>([coordinator, log, snapshots])]
+  }
+
+  #entryLimit(): number {
+    const room = this.#settings.log.maxRecordBytes - frameOverhead(MAX_TOKEN_BYTES)
+    const wanted = this.#settings.limits.maxEntryBytes
+    if (wanted !== undefined && wanted > room) {
+      throw badOption('limits.maxEntryBytes', wanted, `at most ${room}, which is what the log '${this.#settings.log.name}' takes`)
+    }
+    return wanted ?? Math.min(DEFAULT_MAX_ENTRY_BYTES, room)
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
+    const { clock } = this.#settings.seams
+    const wasRunning = this.#status === 'running'
+    this.#status = 'stopping'
+    const stopped = new KagamiError('KAGAMI_STOPPED', `node '${this.#settings.node.id}' is stopped`)
+    const untilMs = clock.monotonicMs() + deadlineMs
+    if (wasRunning) {
+      await this.#within(deadlineMs * 0.6, async (signal) => {
+        await this.#leave(signal)
+      })
+    }
+    await this.#within(Math.max(0, untilMs - clock.monotonicMs()), () => this.#tearDown(stopped))
+    this.#status = 'stopped'
+  }
+
+  /** Hands the primaries over, and waits for what is under way. */
+  async #leave(signal: AbortSignal): Promise<void> {
+    const others = this.#membership.members.filter(({ node, data }) => node !== this.#settings.node.id && data.draining === 'no')
+    if (others.length > 0 && this.#membership.session !== undefined) {
+      await this.#membership.setDraining('leaving', signal)
+      await this.#directory.until(() => !this.#hasMovablePrimary(others.map(({ node }) => node)), signal)
+    }
+    while (this.#copies.hasPending) await sleep(this.#settings.seams.clock, 5, signal)
+  }
+
+  /** Whether another live node holds a copy of a token whose primary is still here. */
+  #hasMovablePrimary(others: readonly string[]): boolean {
+    const { member } = this.#membership
+    if (member === undefined) return false
+    for (const assignment of this.#directory.assignments()) {
+      const mine = assignment.phase === 'open' && assignment.primary?.member === member
+      if (mine && assignment.replicas.some((node) => others.includes(node))) return true
+    }
+    return false
+  }
+
+  async #tearDown(reason: KagamiError): Promise<void> {
+    await this.#copies.close(reason)
+    this.#scope.abort(reason)
+    await this.#scope.settled()
+    for (const adapter of [...this.#adapters()].reverse()) {
+      await adapter.stop().catch((error: unknown) => this.#settings.seams.logger.warn(`the adapter '${adapter.name}' failed to stop`, { error }))
+    }
+  }
+
+  /** Runs a part of the stop for at most so long; what hangs is left behind, and logged. */
+  async #within(ms: number, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { clock, logger } = this.#settings.seams
+    const controller = new AbortController()
+    const late = new KagamiError('KAGAMI_TIMEOUT', `stopping took longer than ${Math.round(ms)} ms; going on without waiting`)
+    const timer = clock.timer(ms, () => controller.abort(late))
+    try {
+      await orAborted(work(controller.signal), controller.signal)
+    } catch (error) {
+      logger.warn('a part of the stop did not succeed', { error })
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  // ---- documents
+
+  #heard(tokens: ReadonlySet<string>): void {
+    for (const token of tokens) {
+      const spec = this.#directory.spec(token)
+      if (spec !== undefined) this.#remembered.set(token, spec)
+      const assignment = this.#directory.assignment(token)
+      this.#copies.assigned(token, assignment)
+      if (assignment !== undefined) this.#announce(assignment)
+    }
+  }
+
+  #announce(assignment: Assignment): void {
+    const { token, incarnation, epoch, primary, replicas } = assignment
+    this.#events.emit('assigned', { token, incarnation, epoch, primary: primary?.node, replicas })
+  }
+
+  /** Puts back the specs of tokens that this node holds and the coordinator has lost. */
+  async #reinstate(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#settings.seams
+    for (;;) {
+      await sleep(clock, REINSTATE_AFTER_MS * (1 + random.fraction()), signal)
+      for (const copy of this.#copies.values()) {
+        const { token } = copy
+        const remembered = this.#remembered.get(token)
+        const lost = this.#directory.loaded && this.#directory.spec(token) === undefined && this.#directory.assignment(token) === undefined
+        if (!lost || remembered === undefined || remembered.removed || this.#membership.session === undefined) continue
+        const { incarnation, epoch } = copy.report()
+        if (incarnation === 0) continue
+        logger.warn(`the coordinator has lost token '${token}'; putting it back`)
+        const adopt = { incarnation, epoch, log: copy.assignment.log }
+        await this.#specs
+          .reinstate({ ...remembered, handover: null, adopt }, signal)
+          .catch((error: unknown) => logger.warn(`token '${token}' could not be put back; trying again`, { error }))
+      }
+    }
+  }
+
+  // ---- small things
+
+  async #call<T>(caller: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const unusable = this.#unusable()
+    if (unusable !== undefined) throw unusable
+    const link = linkedAbort(this.#scope.signal, ...(caller === undefined ? [] : [caller]))
+    try {
+      link.signal.throwIfAborted()
+      return await work(link.signal)
+    } finally {
+      link.unlink()
+    }
+  }
+
+  #unusable(): KagamiError | undefined {
+    if (!this.#started || this.#status === 'starting') {
+      return new KagamiError('KAGAMI_NOT_STARTED', `node '${this.#settings.node.id}' is not started; await start() first`)
+    }
+    if (this.#scope.signal.aborted || this.#status === 'stopped') {
+      return new KagamiError('KAGAMI_STOPPED', `node '${this.#settings.node.id}' is stopped; use another node, or make a new one`)
+    }
+    return undefined
+  }
+
+  #currentStatus(): Status {
+    if (this.#status !== 'running') return this.#status
+    if (this.#membership.session === undefined) return 'rejoining'
+    return this.#membership.leaseHeld ? 'running' : 'suspended'
+  }
+
+  #handle(name: string): Token<R, C> {
+    const known = this.#handles.get(name)
+    if (known !== undefined) return known
+    const handle = tokenHandle(name, this.#handleContext)
+    this.#handles.set(name, handle)
+    return handle
+  }
+
+  #setHooks(token: string, { onPromote, onDemote }: TokenOptions): void {
+    if (onPromote === undefined && onDemote === undefined) return
+    const { logger } = this.#settings.seams
+    const run = (name: string, hook: () => void | Promise<void> | undefined): void => {
+      const failed = (error: unknown): void => logger.error(`${name} of '${token}' failed`, { error })
+      try {
+        Promise.resolve(hook()).catch(failed)
+      } catch (error) {
+        failed(error)
+      }
+    }
+    const hooks: RoleHooks = {
+      onPromote: (context) => run('onPromote', () => onPromote?.(context)),
+      onDemote: () => run('onDemote', () => onDemote?.()),
+    }
+    this.#hooks.set(token, hooks)
+    this.#copies.get(token)?.hooksAdded(hooks)
+  }
+
+  #nodeRef(id: string): NodeRef {
+    const member = this.#membership.members.find(({ node }) => node === id)
+    return { id, meta: (member?.data.meta ?? null) as JsonValue }
+  }
+
+  #isEmptied(): boolean {
+    const { id } = this.#settings.node
+    const others = this.#membership.members.filter(({ node, data }) => node !== id && data.draining === 'no').length
+    for (const assignment of this.#directory.assignments()) {
+      if (assignment.phase !== 'open' || !copiesOf(assignment).includes(id)) continue
+      const spec = this.#directory.spec(assignment.token)
+      const movable = others >= 1 + (spec?.replicas ?? 0)
+      if (movable || (others > 0 && assignment.primary?.node === id)) return false
+    }
+    return true
+  }
+
+  /** Follows the report of the node that takes over, until it serves. */
+  async #untilServing(token: string, node: string, epoch: number, signal: AbortSignal): Promise<void> {
+    const prefix = `reports/${node}/${bucketOf(token)}`
+    for await (const documents of this.#membership.requireSession().watch(prefix, { signal })) {
+      const document = documents.get(prefix)
+      if (document === undefined) continue
+      const report = reportDocument.decode(document.bytes, prefix).tokens.find((entry) => entry.token === token)
+      if (report !== undefined && report.serving >= epoch) return
+      const assignment = this.#directory.assignment(token)
+      if (assignment === undefined) throw unknownToken(token)
+      if (assignment.primary?.node !== node && assignment.epoch > epoch) throw noCopy(token)
+    }
+  }
+}
+
+function pick({ failover, failback }: AlterOptions): AlterOptions {
+  return { ...(failover === undefined ? {} : { failover }), ...(failback === undefined ? {} : { failback }) }
+}
+
+function lostTarget(token: string, to: string): KagamiError {
+  return new KagamiError('KAGAMI_NO_COPY', `the handover of '${token}' was given up: node '${to}' was lost. Choose another node`, {
+    retryable: true,
+    details: { token, to },
+  })
+}
+
+function asStopped(error: unknown): KagamiError {
+  return new KagamiError('KAGAMI_STOPPED', 'the node could not be started', { cause: error })
+}

@@ -1,0 +1,97 @@
+/**
+ * Tells the controller how this node's copies are: one document per bucket, written when something changed, at once for changes of
+ * role and health, about every second for progress.
+ */
+import { isKagamiError, type Session } from '../contract/index.js'
+import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
+import type { Settings } from './options.js'
+import { backoffMs, sleep, Wakeup } from './waiting.js'
+
+const REFRESH_MS = 1_000
+
+export class Reporter {
+  readonly #settings: Settings<never, never>
+  readonly #reports: () => Iterable<CopyReport>
+  readonly #wakeup = new Wakeup()
+
+  constructor(settings: Settings<never, never>, reports: () => Iterable<CopyReport>) {
+    this.#settings = settings
+    this.#reports = reports
+  }
+
+  /** Something worth telling at once has happened. */
+  changed(): void {
+    this.#wakeup.wake()
+  }
+
+  /** Reports for one session. */
+  async run(session: Session, member: string, signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#settings.seams
+    const written = new Map<string, { readonly text: string; readonly version: number }>()
+    let failures = 0
+    for (;;) {
+      try {
+        await this.#writeAll(session, member, written, signal)
+        failures = 0
+      } catch (error) {
+        signal.throwIfAborted()
+        if (isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
+        failures += 1
+        if (failures === 1) logger.warn("this node's report could not be written; trying again", { error })
+        await sleep(clock, backoffMs(failures, { first: 20, longest: 1000 }, random), signal)
+        continue
+      }
+      await this.#wakeup.wait(clock, REFRESH_MS, signal)
+    }
+  }
+
+  async #writeAll(
+    session: Session,
+    member: string,
+    written: Map<string, { readonly text: string; readonly version: number }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const buckets = new Map<string, CopyReport[]>()
+    for (const bucket of written.keys()) buckets.set(bucket, [])
+    for (const report of this.#reports()) {
+      const bucket = bucketOf(report.token)
+      const list = buckets.get(bucket)
+      if (list === undefined) buckets.set(bucket, [report])
+      else list.push(report)
+    }
+    const writes: Promise<void>[] = []
+    for (const [bucket, tokens] of buckets) {
+      const text = JSON.stringify(tokens)
+      if (written.get(bucket)?.text === text) continue
+      writes.push(this.#write(session, bucket, { member, tokens }, written, text, signal))
+    }
+    await Promise.all(writes)
+  }
+
+  /** Only this node writes its reports, but an earlier run of it may have left a version behind. */
+  async #write(
+    session: Session,
+    bucket: string,
+    document: { readonly member: string; readonly tokens: readonly CopyReport[] },
+    written: Map<string, { readonly text: string; readonly version: number }>,
+    text: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const name = `reports/${this.#settings.node.id}/${bucket}`
+    const bytes = reportDocument.encode(document)
+    const known = written.get(bucket)?.version
+    let expected = known === -1 ? undefined : known
+    for (;;) {
+      try {
+        const version = await session.write(name, bytes, expected, { signal })
+        written.set(bucket, { text, version })
+        return
+      } catch (error) {
+        // Whatever it holds now, it is not known to be this: it must be written again.
+        written.set(bucket, { text: '', version: expected ?? -1 })
+        if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
+        expected = (await session.read(name, { signal }))?.version
+      }
+    }
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * Brings a copy to a point from which its log can be read on: the newest valid snapshot that the log still covers, else an older one, else the
+ * incarnation's open frame. Never starts anywhere else: what is missing is an error, not a smaller state.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import {
+  isKagamiError,
+  KagamiError,
+  type Clock,
+  type Logger,
+  type Offset,
+  type Random,
+  type SnapshotMeta,
+  type SnapshotRef,
+  type SnapshotStore,
+  type StateMachine,
+  type TokenLog,
+} from '../contract/index.js'
+import { emptyState, type CopyState } from '../engine/admission.js'
+import { decodeFrame, recordChecksum } from '../engine/frame.js'
+import { BlobReader } from '../engine/snapshot-blob.js'
+import { coverage, newestFirst } from '../engine/snapshot-policy.js'
+import { backoffMs, sleep } from './waiting.js'
+
+/** The last record that was read; reading goes on there and compares it first. */
+export interface Anchor {
+  readonly offset: Offset
+  readonly checksum: number
+}
+
+export interface RestoredCopy<R, C> {
+  readonly machine: StateMachine<R, C>
+  readonly state: CopyState
+  /** Undefined: read from `from` on, nothing comes before it. */
+  readonly anchor: Anchor | undefined
+  readonly from: Offset
+  readonly snapshot: SnapshotMeta | undefined
+}
+
+export interface RestoreContext<R, C> {
+  readonly token: string
+  readonly incarnation: number
+  readonly log: TokenLog
+  readonly store: SnapshotStore
+  readonly newMachine: () => StateMachine<R, C>
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly retryMs: { readonly first: number; readonly longest: number }
+  /** How long an answer that may be stale, or an unreachable store, is asked again. */
+  readonly patienceMs: number
+  readonly maxBatchBytes: number
+  readonly onProgress: (progress: { readonly snapshot: string | undefined; readonly bytes: number; readonly totalBytes: number | undefined }) => void
+  readonly signal: AbortSignal
+}
+
+/**
+ * @throws KAGAMI_LOG_GAP when neither a snapshot nor the log holds the beginning
+ * @throws KAGAMI_LOG_LOST_TAIL when a snapshot holds more than the log
+ * @throws KAGAMI_LOG_UNAVAILABLE, KAGAMI_LOG_REPLACED, the signal's reason
+ */
+export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<RestoredCopy<R, C>> {
+  const { clock, log, signal } = context
+  const startedMs = clock.monotonicMs()
+  const damaged = new Set<string>()
+  let seen: string | undefined
+  for (let attempt = 0; ; attempt++) {
+    const range = await log.range({ signal })
+    const listed = await listSnapshots(context)
+    let beyond: SnapshotRef | undefined
+    for (const ref of listed.refs) {
+      const covered = coverage(ref, context.incarnation, log.identity, range)
+      if (covered === 'beyond') beyond ??= ref
+      if (covered !== 'covered' || damaged.has(ref.meta.id)) continue
+      // An older snapshot would hide that records after it are lost.
+      if (beyond !== undefined) break
+      const restored = await tryLoad(context, ref, damaged)
+      if (restored !== undefined) return restored
+    }
+    const waitedMs = clock.monotonicMs() - startedMs
+    if (beyond !== undefined && waitedMs >= context.patienceMs) throw lostTail(context.token, beyond)
+    if (beyond === undefined) {
+      const from = await findOpenFrame(context, range)
+      if (from !== undefined) return fromOpenFrame(context, from)
+      const now = `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`
+      if (listed.complete && damaged.size === 0 && seen === now) throw gap(context.token, range.start, listed.refs.length)
+      if (listed.complete && seen === now && waitedMs >= context.patienceMs) throw gap(context.token, range.start, listed.refs.length)
+      // A snapshot that failed to load may have failed for a passing reason.
+      damaged.clear()
+      seen = now
+    }
+    await sleep(clock, backoffMs(attempt, context.retryMs, context.random), signal)
+  }
+}
+
+/** An unreachable store is no reason to fail, nor to wait for ever when the log still holds everything. */
+async function listSnapshots<R, C>(
+  context: RestoreContext<R, C>,
+): Promise<{ readonly refs: readonly SnapshotRef[]; readonly complete: boolean }> {
+  const { store, token, logger, signal } = context
+  try {
+    return { refs: newestFirst(await store.list(token, { signal })), complete: true }
+  } catch (error) {
+    signal.throwIfAborted()
+    logger.warn(`the snapshots of '${token}' can't be listed; trying the log alone, then again`, { error })
+    return { refs: [], complete: false }
+  }
+}
+
+async function tryLoad<R, C>(
+  context: RestoreContext<R, C>,
+  ref: SnapshotRef,
+  damaged: Set<string>,
+): Promise<RestoredCopy<R, C> | undefined> {
+  const { token, logger, signal } = context
+  try {
+    return await load(context, ref)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (isKagamiError(error, 'KAGAMI_UNKNOWN_FORMAT')) throw error
+    damaged.add(ref.meta.id)
+    logger.warn(`snapshot ${ref.meta.id} of '${token}' can't be restored; trying the next older one`, { error })
+    return undefined
+  }
+}
+
+async function load<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): Promise<RestoredCopy<R, C>> {
+  const { token, store, signal } = context
+  const machine = context.newMachine()
+  const reader = new BlobReader()
+  let bytes = 0
+  async function* state(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of store.open(token, ref.meta.id, { signal })) {
+      bytes += chunk.length
+      context.onProgress({ snapshot: ref.meta.id, bytes, totalBytes: ref.bytes })
+      for (const data of reader.push(chunk)) yield data
+    }
+    reader.finish()
+    // The listing and the blob are stored apart: the blob's own metadata, which its checksum covers, is what counts.
+    if (!isDeepStrictEqual(reader.meta, ref.meta)) {
+      throw new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `snapshot ${ref.meta.id} is listed with other metadata than it holds`)
+    }
+  }
+  const chunks = state()
+  // Without `return`: a state machine that stops reading at its own end must not keep the rest from being checked.
+  const borrowed = { [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) }
+  const { incarnation, nextIndex } = ref.meta
+  await machine.restore(borrowed, { token, next: { incarnation, index: nextIndex }, schemaVersion: ref.meta.schemaVersion })
+  for await (const rest of chunks) void rest
+  if (!reader.whole) throw new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `snapshot ${ref.meta.id} was not read to its end`)
+  const anchor = { offset: BigInt(ref.meta.anchor.offset), checksum: ref.meta.anchor.checksum }
+  return { machine, state: stateOf(ref.meta), anchor, from: anchor.offset, snapshot: ref.meta }
+}
+
+function stateOf(meta: SnapshotMeta): CopyState {
+  return {
+    incarnation: meta.incarnation,
+    epoch: meta.epoch,
+    term: BigInt(`0x${meta.term}`),
+    nextSeq: meta.nextSeq,
+    nextIndex: meta.nextIndex,
+    chain: BigInt(`0x${meta.chain}`),
+    level: meta.level,
+    deleted: false,
+  }
+}
+
+/** Where this incarnation's open frame is, if nothing of the incarnation comes before it. */
+async function findOpenFrame<R, C>(
+  context: RestoreContext<R, C>,
+  range: { readonly start: Offset; readonly end: Offset },
+): Promise<Offset | undefined> {
+  const { token, incarnation, log, signal, maxBatchBytes } = context
+  if (range.start === range.end) return undefined
+  for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
+    for (const { offset, bytes } of batch.records) {
+      const frame = decodeFrame(bytes)
+      // Leftovers of other tokens, and of older incarnations, of whoever had this log before.
+      if (frame.kind === 'skipped' || frame.kind === 'marker' || frame.token !== token || frame.incarnation < incarnation) continue
+      return frame.kind === 'open' ? offset : undefined
+    }
+    if (batch.next >= range.end || batch.next === batch.end) return undefined
+  }
+  return undefined
+}
+
+function fromOpenFrame<R, C>(context: RestoreContext<R, C>, from: Offset): RestoredCopy<R, C> {
+  return { machine: context.newMachine(), state: emptyState(), anchor: undefined, from, snapshot: undefined }
+}
+
+/** Compares a record with an anchor. */
+export function matchesAnchor(anchor: Anchor, offset: Offset, bytes: Uint8Array): boolean {
+  return offset === anchor.offset && recordChecksum(bytes) === anchor.checksum
+}
+
+function gap(token: string, start: Offset, snapshots: number): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_GAP',
+    `token '${token}' can't be restored: its log starts at ${start}, after its beginning, and none of its ${snapshots} snapshots covers what is missing. ` +
+      'Bring back a snapshot, or remove the token; nothing was deleted',
+    { details: { token, start: String(start), snapshots } },
+  )
+}
+
+function lostTail(token: string, ref: SnapshotRef): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_LOST_TAIL',
+    `the log of '${token}' ends before ${ref.meta.anchor.offset}, which snapshot ${ref.meta.id} has read: the log has lost acknowledged records. ` +
+      'Bring the log back, or adopt the token from the snapshot into a new one',
+    { details: { token, snapshot: ref.meta.id } },
+  )
+}

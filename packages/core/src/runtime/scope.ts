@@ -1,0 +1,38 @@
+/**
+ * Structured background work: everything that a node starts runs in a scope, ends with it, and is waited for. What fails is
+ * never lost: it goes to the scope's handler.
+ */
+export class Scope {
+  readonly #controller = new AbortController()
+  readonly #tasks = new Set<Promise<void>>()
+  readonly #onError: (name: string, error: unknown) => void
+
+  constructor(onError: (name: string, error: unknown) => void) {
+    this.#onError = onError
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Runs a task until it ends. A rejection after the scope was aborted is its normal end. */
+  spawn(name: string, task: (signal: AbortSignal) => Promise<void>): void {
+    const { signal } = this
+    if (signal.aborted) return
+    const running = task(signal)
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#onError(name, error)
+      })
+      .finally(() => this.#tasks.delete(running))
+    this.#tasks.add(running)
+  }
+
+  abort(reason: unknown): void {
+    this.#controller.abort(reason)
+  }
+
+  /** Resolves when every task has ended. */
+  async settled(): Promise<void> {
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks)
+  }
+}

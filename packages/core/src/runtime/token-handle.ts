@@ -1,0 +1,95 @@
+/** A token as the application holds it: a thin view of whatever copy this node has at the moment. */
+import { KagamiError, type Codec, type Position, type StateMachine } from '../contract/index.js'
+import type { Lag, NodeRef, Replicated, Role, Token } from './api.js'
+import { noCopy, unknownToken } from './copy-errors.js'
+import type { Copy } from './copy.js'
+
+export interface HandleContext<R, C> {
+  readonly codec: Codec<C>
+  maxEntryBytes(): number
+  copy(token: string): Copy<R, C> | undefined
+  primaryOf(token: string): NodeRef | undefined
+  /** Why nothing can be asked of this node now: it is not started, or stopped. */
+  unusable(): KagamiError | undefined
+  /** Whether the token was removed. */
+  removed(token: string): boolean
+}
+
+export function tokenHandle<R, C>(name: string, context: HandleContext<R, C>): Token<R, C> {
+  return new Handle(name, context)
+}
+
+const NO_LAG: Lag = { entries: 0, caughtUp: false, timeMs: 0, lookAgeMs: Infinity }
+
+class Handle<R, C> implements Token<R, C> {
+  readonly name: string
+  readonly #context: HandleContext<R, C>
+
+  constructor(name: string, context: HandleContext<R, C>) {
+    this.name = name
+    this.#context = context
+  }
+
+  get role(): Role {
+    return this.#context.copy(this.name)?.role ?? 'none'
+  }
+
+  get epoch(): number {
+    return this.#context.copy(this.name)?.epoch ?? 0
+  }
+
+  get next(): Position | undefined {
+    return this.#context.copy(this.name)?.next
+  }
+
+  get lag(): Lag {
+    return this.#context.copy(this.name)?.lag ?? NO_LAG
+  }
+
+  get state(): StateMachine<R, C> {
+    return this.#readable().machine
+  }
+
+  async replicate(value: C, options: { readonly signal?: AbortSignal } = {}): Promise<Replicated<R>> {
+    const unusable = this.#context.unusable()
+    if (unusable !== undefined) throw unusable
+    const bytes = this.#context.codec.encode(value)
+    const limit = this.#context.maxEntryBytes()
+    if (bytes.length > limit) throw tooLarge(this.name, bytes.length, limit)
+    if (this.#context.removed(this.name)) throw unknownToken(this.name)
+    const copy = this.#context.copy(this.name)
+    if (copy === undefined) throw this.#notHere()
+    return copy.replicate(bytes, options.signal)
+  }
+
+  async waitFor(position: Position, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#readable().waitFor(position, options.signal)
+  }
+
+  async sync(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#readable().sync(options.signal)
+  }
+
+  #readable(): Copy<R, C> {
+    const unusable = this.#context.unusable()
+    if (unusable !== undefined) throw unusable
+    const copy = this.#context.copy(this.name)
+    if (copy === undefined) throw this.#context.removed(this.name) ? unknownToken(this.name) : noCopy(this.name)
+    return copy
+  }
+
+  #notHere(): KagamiError {
+    const primary = this.#context.primaryOf(this.name)
+    const where = primary === undefined ? 'there is no primary now' : `the primary is on node '${primary.id}'`
+    return new KagamiError('KAGAMI_NOT_PRIMARY', `this node holds no copy of '${this.name}'; ${where}. Send the entry there`, {
+      retryable: true,
+      details: { token: this.name, primary: primary ?? null },
+    })
+  }
+}
+
+function tooLarge(token: string, bytes: number, limit: number): KagamiError {
+  return new KagamiError('KAGAMI_ENTRY_TOO_LARGE', `an entry of ${bytes} bytes is too large for '${token}'; the limit is ${limit}. Split it, or raise limits.maxEntryBytes as far as the log allows`, {
+    details: { token, bytes, limit },
+  })
+}

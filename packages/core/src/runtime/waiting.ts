@@ -1,0 +1,140 @@
+/**
+ * Ways to wait: sleeping on the clock seam, giving up with a signal, backing off, waking a loop. Nothing here does I/O.
+ */
+import type { Clock, Random } from '../contract/index.js'
+
+/** Resolves after `ms`, or rejects with the signal's reason. */
+export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason as Error)
+    const onAbort = (): void => {
+      timer.cancel()
+      reject(signal.reason as Error)
+    }
+    const timer = clock.timer(ms, () => {
+      signal.removeEventListener('abort', onAbort)
+      resolve()
+    })
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+/** The promise's outcome, or the signal's reason, whichever comes first. The promise's own late rejection is swallowed. */
+export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      promise.catch(() => undefined)
+      return reject(signal.reason as Error)
+    }
+    const onAbort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}
+
+/** A controller that aborts when any of the parents does. `unlink` it when it is no longer needed, so that parents forget it. */
+export function linkedAbort(...parents: readonly AbortSignal[]): {
+  readonly signal: AbortSignal
+  abort(reason: unknown): void
+  unlink(): void
+} {
+  const controller = new AbortController()
+  const listeners = parents.map((parent) => ({ parent, onAbort: () => controller.abort(parent.reason) }))
+  const unlink = (): void => {
+    for (const { parent, onAbort } of listeners) parent.removeEventListener('abort', onAbort)
+  }
+  for (const { parent, onAbort } of listeners) {
+    if (parent.aborted) onAbort()
+    else parent.addEventListener('abort', onAbort, { once: true })
+  }
+  return {
+    signal: controller.signal,
+    abort(reason) {
+      unlink()
+      controller.abort(reason)
+    },
+    unlink,
+  }
+}
+
+/** A pause that doubles with each failure in a row, with jitter. */
+export function backoffMs(failures: number, limits: { readonly first: number; readonly longest: number }, random: Random): number {
+  const full = Math.min(limits.longest, limits.first * 2 ** Math.min(failures, 30))
+  return full * (0.5 + random.fraction() / 2)
+}
+
+/** Wakes one waiting loop; a wake while nobody waits is kept. */
+export class Wakeup {
+  #set = false
+  #resolve: (() => void) | undefined
+
+  wake(): void {
+    this.#set = true
+    this.#resolve?.()
+    this.#resolve = undefined
+  }
+
+  /** Resolves at the next wake, at once if one was kept, or after `timeoutMs`. Rejects with the signal's reason. */
+  async wait(clock: Clock, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (!this.#set) {
+      await new Promise<void>((resolve, reject) => {
+        const done = (): void => {
+          timer.cancel()
+          signal.removeEventListener('abort', onAbort)
+          resolve()
+        }
+        const onAbort = (): void => {
+          timer.cancel()
+          this.#resolve = undefined
+          reject(signal.reason as Error)
+        }
+        const timer = clock.timer(timeoutMs, () => {
+          this.#resolve = undefined
+          done()
+        })
+        signal.addEventListener('abort', onAbort, { once: true })
+        this.#resolve = done
+      })
+    }
+    this.#set = false
+  }
+}
+
+/** At most `limit` holders at once, first come first served. */
+export class Semaphore {
+  #free: number
+  readonly #waiting: (() => void)[] = []
+
+  constructor(limit: number) {
+    this.#free = limit
+  }
+
+  /** Resolves with a function that gives the place back; call it exactly once. */
+  async acquire(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted()
+    if (this.#free > 0) {
+      this.#free -= 1
+    } else {
+      await new Promise<void>((resolve, reject) => {
+        const turn = (): void => {
+          signal.removeEventListener('abort', onAbort)
+          resolve()
+        }
+        const onAbort = (): void => {
+          const at = this.#waiting.indexOf(turn)
+          if (at >= 0) this.#waiting.splice(at, 1)
+          reject(signal.reason as Error)
+        }
+        signal.addEventListener('abort', onAbort, { once: true })
+        this.#waiting.push(turn)
+      })
+    }
+    return () => {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#free += 1
+      else next()
+    }
+  }
+}

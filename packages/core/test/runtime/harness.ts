@@ -1,0 +1,94 @@
+/** Starts whole clusters in one process, over the in-memory adapters, for tests of the runtime. */
+import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
+import { evenPlacement } from '@kagami/placement-even'
+import { createKagami, type Entry, type Kagami, type KagamiOptions, type StateMachine, type StateSnapshot } from '../../src/index.js'
+
+/** A state machine that remembers every entry, as text, in order. */
+export class Ledger implements StateMachine<number> {
+  lines: string[] = []
+
+  apply(entry: Entry): number {
+    const line = Buffer.from(entry.value).toString()
+    if (line.startsWith('poison')) throw new Error(`can't take ${line}`)
+    return this.lines.push(line)
+  }
+
+  snapshot(): StateSnapshot {
+    const lines = [...this.lines]
+    return {
+      async *persist() {
+        for (const line of lines) yield Buffer.from(`${line}\n`)
+      },
+      release: () => undefined,
+    }
+  }
+
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const parts: Uint8Array[] = []
+    for await (const chunk of chunks) parts.push(Buffer.from(chunk))
+    this.lines = Buffer.concat(parts).toString().split('\n').slice(0, -1)
+  }
+}
+
+export const bytes = (text: string): Uint8Array => Buffer.from(text)
+
+export class TestCluster implements AsyncDisposable {
+  readonly world: MemoryCluster = memoryCluster()
+  readonly nodes = new Map<string, Kagami<number>>()
+
+  make(id: string, options: Partial<KagamiOptions<number>> = {}): Kagami<number> {
+    const quiet = () => undefined
+    return createKagami<number>({
+      cluster: 'test',
+      node: { id },
+      log: this.world.commitLog(),
+      coordinator: this.world.coordinator({ sessionTimeoutMs: 500 }),
+      snapshots: this.world.snapshotStore(),
+      placement: evenPlacement(),
+      stateMachine: () => new Ledger(),
+      limits: { lookMs: 50, restoreTimeoutMs: 500 },
+      placementLimits: { graceMs: 200 },
+      seams: { logger: process.env['KAGAMI_TEST_LOG'] ? console : { debug: quiet, info: quiet, warn: quiet, error: quiet } },
+      ...options,
+    })
+  }
+
+  async start(id: string, options: Partial<KagamiOptions<number>> = {}): Promise<Kagami<number>> {
+    const kagami = this.make(id, options)
+    this.nodes.set(id, kagami)
+    await kagami.start()
+    return kagami
+  }
+
+  node(id: string): Kagami<number> {
+    const kagami = this.nodes.get(id)
+    if (kagami === undefined) throw new Error(`no node ${id}`)
+    return kagami
+  }
+
+  async stop(id: string): Promise<void> {
+    await this.node(id).stop()
+    this.nodes.delete(id)
+  }
+
+  /** The node that serves a token as its primary. */
+  primary(token: string): Kagami<number> | undefined {
+    for (const kagami of this.nodes.values()) if (kagami.get(token)?.role === 'primary') return kagami
+    return undefined
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((kagami) => kagami.stop({ deadlineMs: 2000 })))
+  }
+}
+
+/** Polls a condition until it holds; fails with what it last said. */
+export async function eventually<T>(condition: () => T | undefined | false, what: string, timeoutMs = 10_000): Promise<T> {
+  const until = performance.now() + timeoutMs
+  for (;;) {
+    const value = condition()
+    if (value !== undefined && value !== false) return value
+    if (performance.now() > until) throw new Error(`${what} did not happen within ${timeoutMs} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

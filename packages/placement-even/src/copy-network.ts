@@ -1,0 +1,118 @@
+/** Copies as a network: a node passes a copy to any node that the layout's rules let it move to. */
+import { score } from './hash.js'
+import type { Layout } from './layout.js'
+import { NONE } from './model.js'
+import type { Prices } from './price.js'
+import type { Network } from './spread.js'
+
+/** How many donors outside of the receiver's zone are asked before a path is used instead. */
+const DONORS_ASKED = 32
+
+export class CopyNetwork implements Network {
+  readonly prices: Prices
+  readonly nodeHash: Uint32Array
+  readonly #layout: Layout
+  readonly #nodes: Int32Array
+  /** Nodes of each zone that a search has not met yet. */
+  readonly #unmet: number[][]
+  readonly #unmetZones: number[] = []
+
+  constructor(layout: Layout, nodes: Int32Array) {
+    this.#layout = layout
+    this.#nodes = nodes
+    this.prices = layout.prices
+    this.nodeHash = layout.model.nodeHash
+    this.#unmet = Array.from({ length: layout.model.zoneCount }, () => [])
+  }
+
+  reach(source: number, closed: Uint8Array, from: Int32Array, via: Int32Array): readonly number[] {
+    const layout = this.#layout
+    const reached = [source]
+    this.#forget(source, closed)
+    for (let i = 0; i < reached.length && this.#unmetZones.length > 0; i++) {
+      for (let slot = layout.firstOn(reached[i]!); slot !== NONE; slot = layout.after(slot)) {
+        if (layout.fixed[slot] === 0) this.#follow(slot, reached, from, via)
+      }
+    }
+    return reached
+  }
+
+  pass(label: number, to: number): void {
+    this.#layout.move(label, to)
+  }
+
+  passDirectly(to: number, price: number, closed: Uint8Array): boolean {
+    const { zoneOf, nodeHash } = this.#layout.model
+    const ties = (n: number): number => score(nodeHash[to]!, nodeHash[n]!)
+    const donors: number[] = []
+    for (const n of this.#nodes) if (closed[n] === 0 && this.prices.give[n]! >= price) donors.push(n)
+    donors.sort((one, other) => ties(other) - ties(one) || one - other)
+    let asked = 0
+    for (const donor of donors) {
+      if (zoneOf[donor] !== zoneOf[to] && asked++ >= DONORS_ASKED) continue
+      const slot = this.#bestMove(donor, to)
+      if (slot === NONE) continue
+      this.pass(slot, to)
+      return true
+    }
+    return false
+  }
+
+  /** The copy whose move costs least: least rebuilding, then no primary, then by rendezvous. */
+  #bestMove(donor: number, to: number): number {
+    const layout = this.#layout
+    const { homePrimary, tokenHash, nodeHash } = layout.model
+    let best = NONE
+    let bestCost = Infinity
+    let bestScore = -1
+    for (let slot = layout.firstOn(donor); slot !== NONE; slot = layout.after(slot)) {
+      if (!layout.canMove(slot, to)) continue
+      const t = layout.tokenOf[slot]!
+      const cost = 2 * layout.cost(slot, to) + Number(homePrimary[t] === donor)
+      const points = score(tokenHash[t]!, nodeHash[to]!)
+      if (cost > bestCost || (cost === bestCost && points <= bestScore)) continue
+      best = slot
+      bestCost = cost
+      bestScore = points
+    }
+    return best
+  }
+
+  #forget(source: number, closed: Uint8Array): void {
+    const { zoneOf } = this.#layout.model
+    this.#unmetZones.length = 0
+    for (const nodes of this.#unmet) nodes.length = 0
+    for (const n of this.#nodes) {
+      if (n === source || closed[n] === 1) continue
+      const zone = this.#unmet[zoneOf[n]!]!
+      if (zone.length === 0) this.#unmetZones.push(zoneOf[n]!)
+      zone.push(n)
+    }
+  }
+
+  /** Meets every node that this copy can move to. Looks at zones before nodes: most zones take all or nothing. */
+  #follow(slot: number, reached: number[], from: Int32Array, via: Int32Array): void {
+    const layout = this.#layout
+    const { zoneOf } = layout.model
+    const home = layout.node[slot]!
+    for (let z = this.#unmetZones.length - 1; z >= 0; z--) {
+      const zone = this.#unmetZones[z]!
+      if (zone !== zoneOf[home] && !layout.mayEnter(slot, zone)) continue
+      const nodes = this.#unmet[zone]!
+      let kept = 0
+      for (const n of nodes) {
+        if (!layout.canMove(slot, n)) {
+          nodes[kept++] = n
+          continue
+        }
+        from[n] = home
+        via[n] = slot
+        reached.push(n)
+      }
+      nodes.length = kept
+      if (kept > 0) continue
+      this.#unmetZones[z] = this.#unmetZones.at(-1)!
+      this.#unmetZones.pop()
+    }
+  }
+}

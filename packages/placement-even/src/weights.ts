@@ -1,0 +1,123 @@
+/**
+ * Evenness where tokens weigh differently. The best is out of reach (it is bin packing), so this stops where no single
+ * move makes it better, which keeps every two nodes within the weight of the heaviest token where the rules allow it.
+ */
+import type { Layout } from './layout.js'
+import { NONE } from './model.js'
+import type { Primaries } from './primaries.js'
+
+/** Differences below this part of a load are rounding. */
+const ROUNDING = 1e-9
+
+/** Whether a move makes the fuller node's load per capacity smaller without filling the other as much. */
+class Judge {
+  readonly #weight: Float64Array
+  readonly #capacity: Float64Array
+  readonly #heaviest: number
+
+  constructor(layout: Layout, weight: Float64Array) {
+    this.#weight = weight
+    this.#capacity = layout.model.capacity
+    this.#heaviest = layout.model.tokens.reduce((most, { weight }) => Math.max(most, weight), 0)
+  }
+
+  level(n: number): number {
+    return this.#weight[n]! / this.#capacity[n]!
+  }
+
+  /**
+   * The higher of the two levels after the move, or Infinity where the move isn't worth it. Nodes that are nearer than
+   * the heaviest token only change where they don't change places: that would be movement for little.
+   */
+  after(from: number, to: number, weight: number): number {
+    const now = this.level(from) * (1 - ROUNDING)
+    const rest = (this.#weight[from]! - weight) / this.#capacity[from]!
+    const filled = (this.#weight[to]! + weight) / this.#capacity[to]!
+    const highest = Math.max(rest, filled)
+    const far = now > (this.#weight[to]! + this.#heaviest) / this.#capacity[to]!
+    return highest < now && (far || filled <= rest * (1 + ROUNDING)) ? highest : Infinity
+  }
+}
+
+/** Moves copies until no single move evens the weights of the nodes out. */
+export function balanceWeights(layout: Layout, nodes: Int32Array): void {
+  const judge = new Judge(layout, layout.weight)
+  do recount(layout, layout.weight, () => true)
+  while (moveCopies(layout, nodes, judge))
+}
+
+/** Hands primaries over, first between copies that exist already, until no single handover evens the weights out. */
+export function balancePrimaryWeights(primaries: Primaries, nodes: Int32Array): void {
+  const judge = new Judge(primaries.layout, primaries.weight)
+  for (const coldToo of [false, true]) {
+    do recount(primaries.layout, primaries.weight, (slot, t) => primaries.slot[t] === slot)
+    while (handOver(primaries, nodes, judge, coldToo))
+  }
+}
+
+/** Sums up in the order of tokens, so that equal placements have equal loads to the last bit. */
+function recount(layout: Layout, weight: Float64Array, counts: (slot: number, t: number) => boolean): void {
+  weight.fill(0)
+  for (let slot = 0; slot < layout.node.length; slot++) {
+    const t = layout.tokenOf[slot]!
+    if (counts(slot, t)) weight[layout.node[slot]!]! += layout.model.tokens[t]!.weight
+  }
+}
+
+function moveCopies(layout: Layout, nodes: Int32Array, judge: Judge): boolean {
+  let moved = false
+  const full = new Uint8Array(layout.model.members.length)
+  for (;;) {
+    let to = NONE
+    for (const n of nodes) if (full[n] === 0 && (to === NONE || judge.level(n) < judge.level(to))) to = n
+    if (to === NONE) return moved
+    if (fillUp(layout, nodes, judge, to)) moved = true
+    else full[to] = 1
+  }
+}
+
+/** Moves one copy to a node, from the fullest node that has one worth moving. */
+function fillUp(layout: Layout, nodes: Int32Array, judge: Judge, to: number): boolean {
+  const donors = [...nodes].filter((n) => judge.level(n) > judge.level(to))
+  donors.sort((one, other) => judge.level(other) - judge.level(one) || one - other)
+  for (const donor of donors) {
+    let best = NONE
+    let lowest = Infinity
+    for (let slot = layout.firstOn(donor); slot !== NONE; slot = layout.after(slot)) {
+      const highest = judge.after(donor, to, layout.model.tokens[layout.tokenOf[slot]!]!.weight)
+      if (highest > lowest || highest === Infinity || !layout.canMove(slot, to)) continue
+      if (highest === lowest && layout.cost(slot, to) >= layout.cost(best, to)) continue
+      best = slot
+      lowest = highest
+    }
+    if (best === NONE) continue
+    layout.move(best, to)
+    return true
+  }
+  return false
+}
+
+function handOver(primaries: Primaries, nodes: Int32Array, judge: Judge, coldToo: boolean): boolean {
+  const { layout } = primaries
+  let moved = false
+  for (const from of [...nodes].sort((one, other) => judge.level(other) - judge.level(one) || one - other)) {
+    let best = NONE
+    let lowest = Infinity
+    for (let t = primaries.firstOn(from); t !== NONE; t = primaries.after(t)) {
+      if (primaries.isLocked(t)) continue
+      const { first, tokens } = layout.model
+      for (let slot = first[t]!; slot < first[t + 1]!; slot++) {
+        if (slot === primaries.slot[t] || !primaries.mayLead(slot)) continue
+        if (!coldToo && primaries.isCold(slot)) continue
+        const highest = judge.after(from, layout.node[slot]!, tokens[t]!.weight)
+        if (highest >= lowest) continue
+        best = slot
+        lowest = highest
+      }
+    }
+    if (best === NONE) continue
+    primaries.pass(best)
+    moved = true
+  }
+  return moved
+}

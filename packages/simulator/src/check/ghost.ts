@@ -1,0 +1,240 @@
+/**
+ * The ground truth: reads every log as records land, by the engine's rule and by an independent one, and knows each token's
+ * one sequence. Everything that nodes apply, acknowledge, restore or drop is held against it. It is never wrong about what a log says, since it
+ * misses nothing and forgets nothing.
+ */
+import { admit, decodeEntries, decodeFrame, emptyState, type CopyState, type Frame } from '@kagami/core/engine'
+import { comparePositions, type Entry, type Offset, type Position } from '@kagami/core/contract'
+import { mix } from '../kernel/scheduler.js'
+import type { Trace } from '../kernel/trace.js'
+import type { LogObserver, StoredLog, StoredRecord } from '../world/log-server.js'
+import type { StoreServer } from '../world/store-server.js'
+import { operationOf, type Ledger, type Operation } from './ledger.js'
+import { agrees, judge, ruleState, type RuleState } from './rule.js'
+
+/** A token within one log. */
+interface View {
+  readonly token: string
+  readonly state: CopyState
+  readonly rule: RuleState
+  openedAt: Offset
+  /** Offsets of what has counted since. */
+  readonly counted: Offset[]
+}
+
+/** One incarnation's entries. */
+interface Sequence {
+  readonly address: string
+  readonly ids: number[]
+  /** The state's digest after each entry. */
+  readonly digests: number[]
+}
+
+export class Ghost implements LogObserver {
+  readonly #trace: Trace
+  readonly #ledger: Ledger
+  readonly #store: StoreServer
+  readonly #keep: number
+  readonly #views = new Map<StoredLog, Map<string, View>>()
+  readonly #sequences = new Map<string, Sequence>()
+  readonly #where = new Map<number, Position>()
+  readonly #lastOfTerm = new Map<bigint, number>()
+  readonly #acknowledged = new Map<string, Position>()
+  /** Where each token's newest incarnation with a primary lives. */
+  readonly #home = new Map<string, { readonly incarnation: number; readonly log: StoredLog }>()
+
+  constructor(trace: Trace, ledger: Ledger, store: StoreServer, keep: number) {
+    this.#trace = trace
+    this.#ledger = ledger
+    this.#store = store
+    this.#keep = keep
+  }
+
+  landed(log: StoredLog, record: StoredRecord): void {
+    const frame = decodeFrame(record.bytes)
+    if (frame.kind === 'skipped') return
+    const view = this.#view(log, frame.token)
+    const verdict = admit(view.state, frame.token, frame)
+    const own = judge(view.rule, frame)
+    this.#trace.count(`frame.${verdict}`)
+    this.#trace.add('log', `${log.address}[${record.offset}] ${show(frame)} -> ${verdict}`)
+    if (!agrees(verdict, own)) this.#trace.violation('S3', `the engine says ${verdict}, the rule ${own}, of ${show(frame)}`)
+    if (verdict === 'diverged') this.#trace.violation('S2', `the chain of ${show(frame)} contradicts its log`)
+    // Leftovers of an older user of this log may come before its open frame.
+    if (verdict === 'gap' && view.state.incarnation > 0) {
+      this.#trace.violation('S3', `${show(frame)} was written before its epoch was opened`)
+    }
+    if (verdict === 'opened') view.openedAt = record.offset
+    if (verdict === 'opened' || verdict === 'barrier' || verdict === 'data') view.counted.push(record.offset)
+    if (verdict === 'barrier') this.#began(log, view)
+    if (verdict === 'data' && frame.kind === 'data') this.#apply(log, frame)
+  }
+
+  /** An epoch has begun: it must be of the newest incarnation, and the only one alive. */
+  #began(log: StoredLog, view: View): void {
+    const { token } = view
+    const { incarnation, epoch } = view.state
+    const home = this.#home.get(token)
+    this.#trace.count('epochs')
+    if (home !== undefined && (home.log !== log || home.incarnation !== incarnation)) {
+      const former = this.#view(home.log, token).state
+      if (incarnation <= home.incarnation) {
+        this.#trace.violation('S3', `${token}: epoch ${epoch} of incarnation ${incarnation} begins in ${log.address} after incarnation ${home.incarnation} in ${home.log.address}`)
+      } else if (home.log !== log && former.incarnation === home.incarnation && !former.deleted) {
+        this.#trace.violation('S3', `${token}: incarnations ${home.incarnation} and ${incarnation} are alive at once`)
+      }
+    }
+    if (home === undefined || incarnation > home.incarnation) this.#home.set(token, { incarnation, log })
+  }
+
+  #apply(log: StoredLog, frame: Frame & { readonly kind: 'data' }): void {
+    const { token, incarnation, term } = frame
+    const sequence = this.#sequence(token, incarnation, log.address)
+    if (sequence.ids.length !== frame.firstIndex) {
+      this.#trace.violation('S4', `${show(frame)} counts at index ${sequence.ids.length}`)
+    }
+    for (const bytes of decodeEntries(frame.body, frame.count)) {
+      const id = operationOf(bytes)
+      const operation = this.#ledger.get(id)
+      if (operation === undefined || operation.token !== token) {
+        this.#trace.violation('S4', `${token} holds an entry that nobody wrote to it: ${id}`)
+        continue
+      }
+      if (this.#where.has(id)) this.#trace.violation('S4', `op ${id} counts twice`)
+      if (operation.outcome === 'rejected') {
+        this.#trace.violation('S5', `op ${id} was definitely rejected (${operation.code}), and counts now`)
+      }
+      if ((this.#lastOfTerm.get(term) ?? -1) >= id) {
+        this.#trace.violation('S4', `op ${id} comes after op ${this.#lastOfTerm.get(term)}, which was called later`)
+      }
+      this.#lastOfTerm.set(term, id)
+      this.#where.set(id, { incarnation, index: sequence.ids.length })
+      sequence.digests.push(mix(sequence.digests.at(-1) ?? 0, id))
+      sequence.ids.push(id)
+    }
+  }
+
+  /** A copy applies an entry. Gives the digest that its state must have then. */
+  applied(who: string, entry: Entry, id: number, before: number): number {
+    const { incarnation, index } = entry.position
+    const sequence = this.#sequences.get(key(entry.token, incarnation))
+    const expected = sequence?.ids[index]
+    this.#trace.count('applied')
+    if (expected !== id) {
+      this.#trace.violation('S2', `${who} applies op ${id} of ${entry.token} at ${incarnation}/${index}, where the log has ${expected}`)
+    }
+    const digest = index === 0 ? 0 : (sequence?.digests[index - 1] ?? 0)
+    if (digest !== before) {
+      this.#trace.violation('S4', `${who} applies ${entry.token} ${incarnation}/${index} to a state of other entries than those before it`)
+    }
+    return sequence?.digests[index] ?? 0
+  }
+
+  /** A copy has restored a state that it says holds the entries before `next`. */
+  restored(who: string, token: string, next: Position, digest: number): void {
+    const sequence = this.#sequences.get(key(token, next.incarnation))
+    const expected = next.index === 0 ? 0 : sequence?.digests[next.index - 1]
+    this.#trace.count('restores')
+    if (expected !== digest) {
+      this.#trace.violation('S7', `${who} restores ${token} at ${next.incarnation}/${next.index} to a state that is not that of the log`)
+    }
+  }
+
+  acknowledged(operation: Operation, position: Position): void {
+    const where = this.#where.get(operation.id)
+    if (where === undefined) this.#trace.violation('S1', `op ${operation.id} is acknowledged and not in the log`)
+    else if (where.incarnation !== position.incarnation || where.index !== position.index) {
+      this.#trace.violation('S5', `op ${operation.id} is acknowledged at ${pair(position)} and stands at ${pair(where)}`)
+    }
+    const last = this.#acknowledged.get(operation.token)
+    if (last === undefined || comparePositions(last, position) < 0) this.#acknowledged.set(operation.token, position)
+  }
+
+  /** The newest position of a token that a client was told of. */
+  acknowledgedUpTo(token: string): Position | undefined {
+    return this.#acknowledged.get(token)
+  }
+
+  rejected(operation: Operation): void {
+    if (this.#where.has(operation.id)) {
+      this.#trace.violation('S5', `op ${operation.id} is definitely rejected (${operation.code}), and counts`)
+    }
+  }
+
+  committed(operation: Operation): void {
+    if (!this.#where.has(operation.id)) this.#trace.violation('S5', `op ${operation.id} is said to be committed, and is not in the log`)
+  }
+
+  dropping(log: StoredLog, before: Offset, why: 'truncate' | 'release'): void {
+    this.#trace.add('log', `${log.address} drops what is below ${before} (${why})`)
+    this.#trace.count(why === 'truncate' ? 'truncations' : 'releases')
+    for (const view of this.#views.get(log)?.values() ?? []) this.#mayDrop(log, view, before, why)
+  }
+
+  /** What a live incarnation has counted may go only when two snapshots hold it, which someone has read back. */
+  #mayDrop(log: StoredLog, view: View, before: Offset, why: string): void {
+    const { token, state } = view
+    if (state.incarnation === 0 || state.deleted || before <= view.openedAt) return
+    if (why === 'release') {
+      // Only an incarnation that has begun has anything to lose.
+      if (state.epoch > 0) this.#trace.violation('S8', `${log.address} is released though ${token} lives there`)
+      return
+    }
+    const covering = this.#store
+      .list(token)
+      .filter(
+        ({ meta, readBack }) =>
+          readBack &&
+          meta.log.identity === log.identity &&
+          meta.incarnation === state.incarnation &&
+          BigInt(meta.anchor.offset) >= before,
+      )
+    if (covering.length < this.#keep || covering.every((snapshot) => snapshot.damaged)) {
+      this.#trace.violation('S8', `${log.address} is truncated below ${before}, which ${covering.length} verified snapshots of ${token} cover`)
+    }
+  }
+
+  /** Entries of the token's newest incarnation, and the state's digest after them; undefined when it is deleted or was never opened. */
+  truth(token: string): { readonly incarnation: number; readonly length: number; readonly digest: number } | undefined {
+    const newest = [...this.#views.values()]
+      .flatMap((views) => views.get(token)?.state ?? [])
+      .reduce<CopyState | undefined>((best, state) => (best === undefined || state.incarnation > best.incarnation ? state : best), undefined)
+    if (newest === undefined || newest.incarnation === 0 || newest.deleted) return undefined
+    const sequence = this.#sequences.get(key(token, newest.incarnation))
+    return { incarnation: newest.incarnation, length: sequence?.ids.length ?? 0, digest: sequence?.digests.at(-1) ?? 0 }
+  }
+
+  #view(log: StoredLog, token: string): View {
+    const views = this.#views.get(log) ?? new Map<string, View>()
+    this.#views.set(log, views)
+    let view = views.get(token)
+    if (view === undefined) views.set(token, (view = { token, state: emptyState(), rule: ruleState(), openedAt: 0n, counted: [] }))
+    return view
+  }
+
+  #sequence(token: string, incarnation: number, address: string): Sequence {
+    const name = key(token, incarnation)
+    let sequence = this.#sequences.get(name)
+    if (sequence === undefined) this.#sequences.set(name, (sequence = { address, ids: [], digests: [] }))
+    if (sequence.address !== address) this.#trace.violation('S3', `${token}, incarnation ${incarnation}, is written to two logs`)
+    return sequence
+  }
+}
+
+function key(token: string, incarnation: number): string {
+  return `${token} ${incarnation}`
+}
+
+function pair(position: Position): string {
+  return `${position.incarnation}/${position.index}`
+}
+
+function show(frame: Frame): string {
+  const { kind, token, incarnation } = frame
+  if (kind === 'open') return `open${frame.deleted ? ' deleted' : ''} ${token} i${incarnation}`
+  if (kind === 'marker') return `marker ${token} i${incarnation}`
+  const head = `${kind} ${token} i${incarnation} e${frame.epoch} t${frame.term.toString(16).slice(0, 4)}`
+  if (kind !== 'data') return head
+  const ids = decodeEntries(frame.body, frame.count).map(operationOf)
+  return `${head} #${frame.firstSeq} [${ids.join(' ')}]`
+}

@@ -1,0 +1,214 @@
+/** The clients of a run: write to tokens, mostly where their primary is, sometimes anywhere; create, alter, hand over and delete them. */
+import type { Token, TokenOptions } from '@kagami/core'
+import { comparePositions, isKagamiError } from '@kagami/core/contract'
+import type { Ghost } from '../check/ghost.js'
+import { entryOf, type Ledger } from '../check/ledger.js'
+import { describe } from '../kernel/trace.js'
+import type { World } from '../world/wire.js'
+import type { Cluster, RunningNode } from './cluster.js'
+
+/** Outcomes of `replicate` that say for sure that the entry was never applied. */
+const definite = [
+  'KAGAMI_NOT_PRIMARY',
+  'KAGAMI_STOPPED',
+  'KAGAMI_NOT_STARTED',
+  'KAGAMI_TOKEN_FAILED',
+  'KAGAMI_TOKEN_UNKNOWN',
+  'KAGAMI_NO_COPY',
+  'KAGAMI_OVERLOADED',
+  'KAGAMI_ENTRY_TOO_LARGE',
+]
+
+export interface WorkloadOptions {
+  readonly world: World
+  readonly cluster: Cluster
+  readonly ghost: Ghost
+  readonly ledger: Ledger
+  readonly tokens: number
+}
+
+class Aborted extends Error {}
+
+export class Workload {
+  readonly #options: WorkloadOptions
+  readonly tokens: readonly string[]
+  readonly #settings = new Map<string, TokenOptions>()
+  /** Tokens that a call is under way for, so that calls of one kind do not pile up. */
+  readonly #busy = new Set<string>()
+  #on = true
+
+  constructor(options: WorkloadOptions) {
+    this.#options = options
+    const { chance } = options.world
+    this.tokens = Array.from({ length: options.tokens }, (_, i) => `t${i}`)
+    for (const token of this.tokens) {
+      const replicas = chance.below(3)
+      const self = chance.happens(0.2)
+      this.#settings.set(token, self ? { replicas, primary: 'self', failback: chance.happens(0.5) } : { replicas })
+    }
+  }
+
+  begin(): void {
+    const { world } = this.#options
+    for (const token of this.tokens) world.scheduler.after(world.chance.between(0, 1500), undefined, () => this.ensure(token))
+    this.#again(() => this.#burst(), 30, 500)
+    this.#again(() => this.#manage(), 300, 2500)
+  }
+
+  /** Ends the traffic; calls that are under way are given up on. */
+  stop(): void {
+    this.#on = false
+    this.#busy.clear()
+  }
+
+  #again(act: () => void, leastMs: number, mostMs: number): void {
+    const { scheduler, chance } = this.#options.world
+    scheduler.after(chance.between(leastMs, mostMs), undefined, () => {
+      if (!this.#on) return
+      act()
+      this.#again(act, leastMs, mostMs)
+    })
+  }
+
+  /** Creates the token where it does not exist, through any node. */
+  ensure(token: string, then: () => void = () => undefined): void {
+    const node = this.#anyNode()
+    if (node === undefined || this.#busy.has(token)) return
+    const { chance, trace } = this.#options.world
+    const settings = { ...this.#settings.get(token), adopt: chance.happens(0.7) }
+    this.#call(node, token, 'token', (signal) => node.kagami.token(token, { ...settings, signal }).then(then), (error) => {
+      // Another node may own it by now, or an alteration may have come through though its call failed.
+      if (isKagamiError(error, 'KAGAMI_TOKEN_OWNED') || isKagamiError(error, 'KAGAMI_TOKEN_OPTIONS')) then()
+    })
+    trace.count('creations')
+  }
+
+  /** One call of the management kind, on one node, at most 10 s long. Its errors are expected where they say what to do. */
+  #call(
+    node: RunningNode,
+    token: string,
+    what: string,
+    act: (signal: AbortSignal) => Promise<unknown>,
+    failed: (error: unknown) => void = () => undefined,
+  ): void {
+    const { trace } = this.#options.world
+    const controller = new AbortController()
+    this.#busy.add(token)
+    trace.add(node.process.label, `${what} ${token}`)
+    let over = false
+    const end = (): void => {
+      if (over) return
+      over = true
+      this.#busy.delete(token)
+    }
+    // A process that dies or is paused answers nobody.
+    this.#options.world.scheduler.after(11_000, undefined, end)
+    node.process.after(10_000, () => controller.abort(new Aborted(`${what} took too long`)))
+    node.process.after(0, () => {
+      act(controller.signal).then(
+        () => {
+          trace.add(node.process.label, `${what} ${token}: done`)
+          end()
+        },
+        (error: unknown) => {
+          trace.add(node.process.label, `${what} ${token}: ${describe(error)}`)
+          if (!isKagamiError(error) && !(error instanceof Aborted)) trace.violation('BUG', `${what} ${token} rejects with ${String(error instanceof Error ? error.stack : error)}`)
+          failed(error)
+          end()
+        },
+      )
+    })
+  }
+
+  #burst(): void {
+    const { chance } = this.#options.world
+    const token = chance.pick(this.tokens)!
+    const node = chance.happens(0.9) ? this.#options.cluster.primaryOf(token)?.node : this.#anyNode()
+    if (node === undefined) return
+    const count = 1 + chance.below(chance.happens(0.1) ? 30 : 5)
+    for (let i = 0; i < count; i++) {
+      node.process.after(chance.happens(0.5) ? 0 : chance.between(0, 20), () => {
+        const handle = node.kagami.get(token)
+        if (handle !== undefined) this.replicate(node, handle)
+      })
+    }
+    if (chance.happens(0.1)) node.process.after(chance.between(0, 30), () => this.#sync(node, token))
+  }
+
+  /** One write, from its call to its outcome. */
+  replicate(
+    node: RunningNode,
+    handle: Token<number>,
+    acknowledged: () => void = () => undefined,
+    failed: () => void = () => undefined,
+  ): void {
+    const { world, ghost, ledger } = this.#options
+    const operation = ledger.begin(handle.name, node.process.label)
+    const controller = world.chance.happens(0.05) && this.#on ? new AbortController() : undefined
+    if (controller !== undefined) node.process.after(world.chance.between(0, 20), () => controller.abort(new Aborted('the client gave up')))
+    const options = controller === undefined ? {} : { signal: controller.signal }
+    handle.replicate(entryOf(operation.id), options).then(
+      ({ position, result }) => {
+        ledger.settle(operation, 'acknowledged', undefined, position)
+        ghost.acknowledged(operation, position)
+        if (result !== operation.id) world.trace.violation('S5', `op ${operation.id} is answered with the result of op ${result}`)
+        acknowledged()
+      },
+      (error: unknown) => {
+        if (isKagamiError(error, 'KAGAMI_INDETERMINATE')) ledger.settle(operation, 'indeterminate', error)
+        else if (isKagamiError(error, 'KAGAMI_APPLY_FAILED')) {
+          ledger.settle(operation, 'applied-and-failed', error)
+          ghost.committed(operation)
+        } else if (error instanceof Aborted || (isKagamiError(error) && definite.includes(error.code))) {
+          ledger.settle(operation, 'rejected', error)
+          ghost.rejected(operation)
+        } else world.trace.violation('S5', `op ${operation.id} ends with ${describe(error)}, which says nothing`)
+        failed()
+      },
+    )
+  }
+
+  /** S6: what was acknowledged before the call is applied when it resolves. */
+  #sync(node: RunningNode, token: string): void {
+    const handle = node.kagami.get(token)
+    const before = this.#options.ghost.acknowledgedUpTo(token)
+    if (handle === undefined) return
+    handle.sync().then(
+      () => {
+        const { trace } = this.#options.world
+        trace.count('syncs')
+        const next = handle.next
+        if (before === undefined || next === undefined) return
+        if (comparePositions(next, before) <= 0) {
+          trace.violation('S6', `${node.process.label} has synced ${token} at ${next.incarnation}/${next.index}, though ${before.incarnation}/${before.index} was acknowledged before`)
+        }
+      },
+      () => undefined,
+    )
+  }
+
+  /** Alters, hands over, deletes and creates. */
+  #manage(): void {
+    const { chance } = this.#options.world
+    const token = chance.pick(this.tokens)!
+    const node = this.#anyNode()
+    if (node === undefined || this.#busy.has(token)) return
+    const { kagami } = node
+    if (kagami.locate(token) === undefined) return this.ensure(token)
+    const dice = chance.below(10)
+    if (dice < 2) {
+      const replicas = chance.below(3)
+      this.#settings.set(token, { ...this.#settings.get(token), replicas })
+      this.#call(node, token, `alter to ${replicas} replicas`, (signal) => kagami.alter(token, { replicas, signal }))
+    } else if (dice < 5) {
+      const to = chance.pick(this.#options.cluster.names)!
+      this.#call(node, token, `handover to ${to}`, (signal) => kagami.handover(token, { to, signal }))
+    } else if (dice < 7) {
+      this.#call(node, token, 'remove', (signal) => kagami.remove(token, { signal }))
+    } else this.ensure(token)
+  }
+
+  #anyNode(): RunningNode | undefined {
+    return this.#options.world.chance.pick(this.#options.cluster.ready())
+  }
+}

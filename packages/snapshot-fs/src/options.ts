@@ -1,0 +1,34 @@
+/** The options of the store, checked once. Does no I/O. */
+import { resolve } from 'node:path'
+import { badOption } from '@kagami/core/contract'
+
+export interface FsSnapshotStoreOptions {
+  /**
+   * The folder that holds the snapshots, created where it does not exist. Every node of the cluster must see the same one:
+   * one machine's disk for one machine's nodes, else a shared file system that has hard links and can sync a folder.
+   */
+  readonly dir: string
+  /**
+   * When the unfinished file of a writer that this process can't look up (another machine's, another container's) counts as left
+   * behind, in milliseconds since it last grew. Live writers touch theirs four times as often. At least a minute. @default 3_600_000
+   */
+  readonly litterAgeMs?: number
+}
+
+export interface CheckedOptions {
+  readonly dir: string
+  readonly litterAgeMs: number
+}
+
+const MINUTE_MS = 60_000
+const MONTH_MS = 30 * 24 * 60 * MINUTE_MS
+
+export function checkOptions(options: FsSnapshotStoreOptions): CheckedOptions {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with dir')
+  const { dir, litterAgeMs = 60 * MINUTE_MS } = options
+  if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) throw badOption('dir', dir, 'the path of a folder')
+  if (!Number.isSafeInteger(litterAgeMs) || litterAgeMs < MINUTE_MS || litterAgeMs > MONTH_MS) {
+    throw badOption('litterAgeMs', litterAgeMs, `whole milliseconds from ${MINUTE_MS} to ${MONTH_MS}`)
+  }
+  return { dir: resolve(dir), litterAgeMs }
+}

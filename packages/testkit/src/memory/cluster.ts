@@ -1,0 +1,66 @@
+/**
+ * A world in one process: the servers of a commit log, a coordinator and a snapshot store, shared by the adapters of
+ * several nodes. For users' own tests; it keeps everything in memory and nothing afterwards.
+ */
+import type { Clock, CommitLog, Coordinator, Random, SnapshotStore } from '@kagami/core/contract'
+import { MemoryCommitLog } from './commit-log.js'
+import type { MemoryCommitLogOptions } from './commit-log.js'
+import { CoordinatorServer } from './coordinator-server.js'
+import type { MemoryCoordinatorControls } from './coordinator-server.js'
+import { MemoryCoordinator } from './coordinator.js'
+import type { MemoryCoordinatorOptions } from './coordinator.js'
+import { LogServer } from './log-server.js'
+import type { MemoryLogControls, MemoryOffsetOptions } from './log-server.js'
+import type { Mend } from './reach.js'
+import { SnapshotServer } from './snapshot-server.js'
+import type { MemorySnapshotControls } from './snapshot-server.js'
+import { MemorySnapshotStore } from './snapshot-store.js'
+import { systemClock, systemRandom } from './system.js'
+
+export interface MemoryClusterOptions {
+  /** Every timeout of the world runs by this clock. @default the system's */
+  readonly clock?: Clock
+  /** Names the identities of logs. @default the system's */
+  readonly random?: Random
+  /** How the offsets of the logs run. @default from 0, one by one */
+  readonly offsets?: MemoryOffsetOptions
+}
+
+/** Makes the adapters of each node, and holds what they share. Which node an adapter is of is told to its `start`. */
+export interface MemoryCluster {
+  readonly clock: Clock
+  commitLog(options?: MemoryCommitLogOptions): CommitLog
+  coordinator(options?: MemoryCoordinatorOptions): Coordinator
+  snapshotStore(): SnapshotStore
+  readonly logs: MemoryLogControls
+  readonly coordination: MemoryCoordinatorControls
+  readonly snapshots: MemorySnapshotControls
+  /** Cuts a node off from everything until the returned function is called; never called, it is as if the node had crashed. */
+  cut(node: string): Mend
+}
+
+/**
+ * The in-memory adapters, for tests. Nothing in it waits but by `clock`, so under a virtual clock everything is
+ * deterministic.
+ */
+export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster {
+  const clock = options.clock ?? systemClock()
+  const logs = new LogServer(options.random ?? systemRandom(), options.offsets ?? {})
+  const coordination = new CoordinatorServer(clock)
+  const snapshots = new SnapshotServer()
+  return {
+    clock,
+    commitLog: (own = {}) => new MemoryCommitLog(logs, clock, own),
+    coordinator: (own = {}) => new MemoryCoordinator(coordination, clock, own),
+    snapshotStore: () => new MemorySnapshotStore(snapshots),
+    logs,
+    coordination,
+    snapshots,
+    cut: (node) => {
+      const mends = [logs.cut(node), coordination.cut(node), snapshots.cut(node)]
+      return () => {
+        for (const mend of mends) mend()
+      }
+    },
+  }
+}

@@ -1,0 +1,103 @@
+/** The few assertions that the suites share. Depends on no runner. */
+import assert from 'node:assert/strict'
+import { isKagamiError } from '@kagami/core/contract'
+import type { KagamiErrorCode } from '@kagami/core/contract'
+import type { Scope } from './runner.js'
+
+/** The promise rejects with a Kagami error of one of these codes. */
+export async function rejectsWith(
+  scope: Scope,
+  promise: Promise<unknown>,
+  codes: KagamiErrorCode | readonly KagamiErrorCode[],
+  what: string,
+): Promise<void> {
+  const error = await rejection(scope, promise, what)
+  const expected = typeof codes === 'string' ? [codes] : codes
+  assert.ok(isKagamiError(error), `${what} rejected with ${describe(error)}, expected ${expected.join(' or ')}`)
+  assert.ok(expected.includes(error.code), `${what} rejected with ${error.code}, expected ${expected.join(' or ')}`)
+}
+
+/** The promise rejects with this very object. */
+export async function rejectsWithReason(
+  scope: Scope,
+  promise: Promise<unknown>,
+  reason: unknown,
+  what: string,
+): Promise<void> {
+  const error = await rejection(scope, promise, what)
+  assert.ok(error === reason, `${what} rejected with ${describe(error)}, expected the reason itself`)
+}
+
+/** Rejects like `codes`, and says that trying again may help. */
+export async function rejectsRetryably(
+  scope: Scope,
+  promise: Promise<unknown>,
+  code: KagamiErrorCode,
+  what: string,
+): Promise<void> {
+  const error = await rejection(scope, promise, what)
+  assert.ok(isKagamiError(error, code), `${what} rejected with ${describe(error)}, expected ${code}`)
+  assert.equal(error.retryable, true, `${what}: ${code} must be retryable`)
+}
+
+async function rejection(scope: Scope, promise: Promise<unknown>, what: string): Promise<unknown> {
+  const outcome = await scope.within(
+    promise.then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    ),
+    what,
+  )
+  if ('value' in outcome) assert.fail(`${what} resolved, expected a rejection`)
+  return outcome.error
+}
+
+/** The next value of an iteration that must not have ended. */
+export async function nextOf<T>(scope: Scope, iterator: AsyncIterator<T>, what: string): Promise<T> {
+  const step = await scope.within(iterator.next(), what)
+  if (step.done === true) assert.fail(`${what}: the iteration ended`)
+  return step.value
+}
+
+/** Reads on until a value satisfies the condition, and gives that value. */
+export async function until<T>(
+  scope: Scope,
+  iterator: AsyncIterator<T>,
+  condition: (value: T) => boolean,
+  what: string,
+): Promise<T> {
+  const search = async (): Promise<T> => {
+    for (;;) {
+      const value = await nextOf(scope, iterator, what)
+      if (condition(value)) return value
+    }
+  }
+  return scope.within(search(), what)
+}
+
+/** An iterator over an iterable whose reading ends with the case. */
+export function iterate<T>(scope: Scope, iterable: AsyncIterable<T>): AsyncIterator<T> {
+  const iterator = iterable[Symbol.asyncIterator]()
+  scope.defer(async () => {
+    await iterator.return?.().catch(() => undefined)
+  })
+  return iterator
+}
+
+export function equalBytes(actual: Uint8Array, expected: Uint8Array, what: string): void {
+  const equal = Buffer.compare(actual, expected) === 0
+  assert.ok(equal, `${what}: ${actual.byteLength} bytes are not the ${expected.byteLength} bytes that were expected`)
+}
+
+export function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+
+export function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes)
+}
+
+function describe(error: unknown): string {
+  if (isKagamiError(error)) return error.code
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}
