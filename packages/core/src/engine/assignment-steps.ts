@@ -81,7 +81,7 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
     if (alive && view.report(primary.node, token)?.phase !== 'failed') return assignment
   }
   const ownerLives = spec.owner !== null && view.nodes.get(spec.owner)?.member !== undefined
-  const mustHold = spec.primary === 'self' && spec.failover === 'hold' && !ownerLives
+  const mustHold = holdsForOwner(spec) && !ownerLives
   const chosen = mustHold ? undefined : choosePrimary(assignment, input)
   const copies = copiesOf(assignment)
   const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
@@ -102,11 +102,11 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
   const { spec, target, view, counts } = input
   const usable = (node: string): boolean =>
     view.nodes.get(node)?.member !== undefined && view.report(node, assignment.token)?.phase !== 'failed'
+  if (holdsForOwner(spec) && spec.owner !== null) return usable(spec.owner) ? spec.owner : undefined
   const pinned = pinnedPrimary(assignment, spec)
   const rank = (node: string): readonly number[] => {
     const report = view.report(node, assignment.token)
     return [
-      spec.failover === 'hold' && node === spec.owner ? 1 : 0,
       view.nodes.get(node)?.draining === 'no' ? 1 : 0,
       report?.inSync ? 1 : 0,
       assignment.epoch === 0 && node === pinned ? 1 : 0,
@@ -129,7 +129,8 @@ function handOver(assignment: Assignment, input: StepInput): Assignment {
     next = { ...next, handoverGivenUp: wish.nonce }
   }
   const { primary } = next
-  if (primary === null) return next
+  // Who holds a token for its owner gives it to nobody else, not even while the owner leaves.
+  if (primary === null || (holdsForOwner(spec) && primary.node === spec.owner)) return next
   const to = wantedPrimary(next, input)
   if (to === undefined || to === primary.node) return next
   if (!copiesOf(next).includes(to)) {
@@ -171,8 +172,8 @@ function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean
   const { token } = assignment
   const failed = (node: string): boolean => view.report(node, token)?.phase === 'failed'
   const known = (node: string): boolean => view.nodes.has(node)
-  const copies = copiesOf(assignment).filter((node) => known(node) && !failed(node))
-  const wanted = target === undefined ? copies : placed(target).filter((node) => known(node) && !failed(node))
+  const copies = copiesOf(assignment).filter(known)
+  const wanted = (target === undefined ? copies : placed(target)).filter((node) => known(node) && !failed(node))
   const quiet = calm(view)
   let result = copies
   for (const node of wanted) {
@@ -184,8 +185,10 @@ function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean
   }
   const ready = wanted.filter((node) => inSync(view, node, assignment)).length
   const surplus = result.filter((node) => !wanted.includes(node) && node !== assignment.primary?.node)
-  if (quiet && (ready >= wanted.length || ready > spec.replicas)) {
-    result = result.filter((node) => !surplus.includes(node))
+  // A copy that has failed stays, visible to people, until the full number is in sync elsewhere.
+  const droppable = (node: string): boolean => ready > spec.replicas || (ready >= wanted.length && !failed(node))
+  if (quiet && wanted.length > 0) {
+    result = result.filter((node) => !(surplus.includes(node) && droppable(node)))
   }
   const replicas = result.filter((node) => node !== assignment.primary?.node).sort()
   return sameList(replicas, assignment.replicas) ? assignment : { ...assignment, replicas }
@@ -207,6 +210,11 @@ export function pinnedPrimary(assignment: Assignment | undefined, spec: Spec): s
   const current = assignment?.primary?.node
   if (spec.failback || spec.failover === 'hold' || assignment === undefined || assignment.epoch === 0) return spec.owner
   return current ?? undefined
+}
+
+/** Whether only the owner may be the primary. */
+export function holdsForOwner(spec: Spec): boolean {
+  return spec.primary === 'self' && spec.failover === 'hold'
 }
 
 /** Whether no node is within its grace period: only then are copies moved for evenness. */

@@ -301,10 +301,11 @@ class ControllerTerm {
   #lifecycle(table: AssignmentTable, spec: Spec, assignment: Assignment | undefined): boolean {
     const { token } = spec
     if (this.#busy.has(token)) return true
-    if (assignment === undefined || (assignment.phase === 'gone' && spec.generation > assignment.generation)) {
+    // A token that is gone though its spec is not removed: it was created again, or the log knew of a deletion that the documents have lost.
+    if (assignment === undefined || assignment.phase === 'gone') {
       if (spec.removed) return true
       const { adopt } = spec
-      if (adopt !== null) this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
+      if (adopt !== null && assignment === undefined) this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
       else this.#begin(table, token, (context) => this.#allocate(context, spec, assignment))
       return true
     }
@@ -323,8 +324,6 @@ class ControllerTerm {
       case 'deleted':
         // Copies that still settle what was pending read the log to its end first.
         if (this.#holders(token).length === 0) this.#begin(table, token, (context) => cleanUp(context, assignment))
-        return true
-      case 'gone':
         return true
     }
   }

@@ -61,6 +61,11 @@ export class Copies<R, C> {
     return reports
   }
 
+  /** Tokens whose copy failed on this member and was replaced elsewhere. */
+  replaced(): CopyReport[] {
+    return this.reports().filter(({ token, phase }) => phase === 'failed' && !this.#open.has(token))
+  }
+
   get hasPending(): boolean {
     const all = [...this.#open.values(), ...[...this.#retiring.values()].map(({ copy }) => copy)]
     return all.some((copy) => copy.hasPending)

@@ -334,7 +334,8 @@ export class Copy<R, C> {
         if (signal.aborted) return
         const overtaken = isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')
         if (overtaken) {
-          if (this.#phase === 'failed') return this.#giveUpPending(error)
+          // A copy that only waits to learn how its entries ended, or that has failed, needs no new state.
+          if (this.#phase === 'failed' || this.#phase === 'closing') return this.#giveUpPending(error)
           logger.info(`truncation has overtaken the copy of '${this.token}'; it is restored from a newer snapshot`)
           restored = false
         } else if (!isKagamiError(error) || !error.retryable) {

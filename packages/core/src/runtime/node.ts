@@ -3,7 +3,7 @@
  * opposite order. Decides nothing about tokens itself.
  */
 import { badOption, KagamiError, type Adapter, type AdapterContext } from '../contract/index.js'
-import { copiesOf } from '../engine/assignment-steps.js'
+import { copiesOf, holdsForOwner } from '../engine/assignment-steps.js'
 import type { Assignment, Spec } from '../engine/documents.js'
 import { reportDocument, bucketOf } from '../engine/documents.js'
 import { frameOverhead } from '../engine/frame.js'
@@ -272,6 +272,9 @@ class Node<R, C> implements Kagami<R, C> {
     const status = this.#currentStatus()
     if (status !== 'running') problems.push(`the node is ${status}`)
     if (this.#controller.problem !== undefined) problems.push(this.#controller.problem)
+    for (const { token, error } of this.#copies.replaced()) {
+      problems.push(`the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`)
+    }
     for (const { token, error, snapshotError } of copies) {
       if (error !== undefined) problems.push(`the copy of '${token}' has failed: ${error.message}`)
       if (snapshotError !== undefined) problems.push(`snapshots of '${token}' fail, its log is not truncated: ${snapshotError.message}`)
@@ -357,6 +360,8 @@ class Node<R, C> implements Kagami<R, C> {
     if (member === undefined) return false
     for (const assignment of this.#directory.assignments()) {
       const mine = assignment.phase === 'open' && assignment.primary?.member === member
+      const spec = this.#directory.spec(assignment.token)
+      if (spec === undefined || holdsForOwner(spec)) continue
       if (mine && assignment.replicas.some((node) => others.includes(node))) return true
     }
     return false

@@ -2,6 +2,8 @@
  * Structured background work: everything that a node starts runs in a scope, ends with it, and is waited for. What fails is
  * never lost: it goes to the scope's handler.
  */
+import { setMaxListeners } from 'node:events'
+
 export class Scope {
   readonly #controller = new AbortController()
   readonly #tasks = new Set<Promise<void>>()
@@ -9,6 +11,8 @@ export class Scope {
 
   constructor(onError: (name: string, error: unknown) => void) {
     this.#onError = onError
+    // Everything that waits in the scope listens; each takes its listener away again.
+    setMaxListeners(0, this.#controller.signal)
   }
 
   get signal(): AbortSignal {

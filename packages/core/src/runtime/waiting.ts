@@ -1,6 +1,7 @@
 /**
  * Ways to wait: sleeping on the clock seam, giving up with a signal, backing off, waking a loop. Nothing here does I/O.
  */
+import { setMaxListeners } from 'node:events'
 import type { Clock, Random } from '../contract/index.js'
 
 /** Resolves after `ms`, or rejects with the signal's reason. */
@@ -40,6 +41,7 @@ export function linkedAbort(...parents: readonly AbortSignal[]): {
   unlink(): void
 } {
   const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
   const listeners = parents.map((parent) => ({ parent, onAbort: () => controller.abort(parent.reason) }))
   const unlink = (): void => {
     for (const { parent, onAbort } of listeners) parent.removeEventListener('abort', onAbort)

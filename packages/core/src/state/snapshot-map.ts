@@ -3,8 +3,7 @@
  * state is taken without a pause. Holds no clock and does no I/O.
  */
 import { KagamiError } from '../contract/index.js'
-import { lowerBound } from './sorted-keys.js'
-import { deleteFromTree, emptyLeaf, indexIn, leafOf, leavesFrom, setInTree } from './tree.js'
+import { deleteFromTree, emptyLeaf, indexIn, leafOf, leavesFrom, lowerBound, setInTree } from './tree.js'
 import type { Node } from './tree.js'
 
 /** A range of keys, in the order of the map. */
@@ -188,7 +187,7 @@ function* entriesOf<V>(
   check()
   for (const { keys, values } of leavesFrom(root, from)) {
     for (let index = first ? lowerBound(keys, from) : 0; index < values.length; index += 1) {
-      const key = keys.keys[index]!
+      const key = keys[index]!
       if (to !== undefined && key >= to) return
       yield [key, values[index]!]
       check()

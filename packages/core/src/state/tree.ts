@@ -4,16 +4,13 @@
  * and is copied before it is changed. Keeps no state of its own: the root and the generations are the caller's.
  */
 
-import { appendKeys, copyKeys, insertAt, insertKey, lowerBound, noKeys, removeKey, splitKeys } from './sorted-keys.js'
-import type { SortedKeys } from './sorted-keys.js'
-
 /** At most this many keys in a leaf, or children in an inner node. Small enough that copying one takes well under a microsecond. */
 export const WIDTH = 32
 
 export interface Node<V> {
   readonly generation: number
   /** A leaf's keys; an inner node's separators, one fewer than children: no key right of a separator is smaller. */
-  readonly keys: SortedKeys
+  readonly keys: string[]
   /** A leaf's values, beside its keys. Empty in an inner node. */
   readonly values: V[]
   /** Undefined in a leaf. */
@@ -32,7 +29,7 @@ interface Split<V> {
 }
 
 export function emptyLeaf<V>(generation: number): Node<V> {
-  return { generation, keys: noKeys(), values: [], children: undefined }
+  return { generation, keys: [], values: [], children: undefined }
 }
 
 /** The leaf that the key is in, if it is anywhere. */
@@ -45,13 +42,31 @@ export function leafOf<V>(root: Node<V>, key: string): Node<V> {
 /** The key's index in a leaf, or -1. */
 export function indexIn<V>({ keys }: Node<V>, key: string): number {
   const index = lowerBound(keys, key)
-  return index < keys.keys.length && keys.keys[index] === key ? index : -1
+  return index < keys.length && keys[index] === key ? index : -1
+}
+
+/** The index of the first key that is not smaller. */
+export function lowerBound(keys: readonly string[], key: string): number {
+  let low = 0
+  let high = keys.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (keys[middle]! < key) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** The index of the child that a key belongs to: the number of separators that are not greater. */
-function childIndex(separators: SortedKeys, key: string): number {
-  const index = lowerBound(separators, key)
-  return index < separators.keys.length && separators.keys[index] === key ? index + 1 : index
+function childIndex(separators: readonly string[], key: string): number {
+  let low = 0
+  let high = separators.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (separators[middle]! <= key) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** Sets a key and gives the new root. `added` tells whether the key is new. */
@@ -60,9 +75,10 @@ export function setInTree<V>(root: Node<V>, key: string, value: V, edit: Edit): 
   const result = insert(own, key, value, edit, true)
   if (typeof result === 'boolean') return { root: own, added: result }
   const { generation } = edit
-  const keys = noKeys()
-  appendKeys(keys, [result.separator])
-  return { root: { generation, keys, values: [], children: [own, result.right] }, added: true }
+  return {
+    root: { generation, keys: [result.separator], values: [], children: [own, result.right] },
+    added: true,
+  }
 }
 
 /** `node` is owned. Gives whether the key is new, or, where it is and the node had to be split, the right half. */
@@ -74,34 +90,28 @@ function insert<V>(node: Node<V>, key: string, value: V, edit: Edit, rightmost: 
   children[index] = child
   const result = insert(child, key, value, edit, rightmost && index === children.length - 1)
   if (typeof result === 'boolean') return result
-  insertKey(node.keys, index, result.separator)
+  insertAt(node.keys, index, result.separator)
   insertAt(children, index + 1, result.right)
   if (children.length <= WIDTH) return true
   const at = splitPoint(children.length, rightmost && index === children.length - 2)
+  const right = { generation: edit.generation, keys: node.keys.splice(at), values: [], children: children.splice(at) }
   // The separator between the halves goes up.
-  const separator = node.keys.keys[at - 1]!
-  const keys = splitKeys(node.keys, at)
-  removeKey(node.keys, at - 1)
-  return { separator, right: { generation: edit.generation, keys, values: [], children: children.splice(at) } }
+  return { separator: node.keys.pop()!, right }
 }
 
 function insertIntoLeaf<V>(leaf: Node<V>, key: string, value: V, edit: Edit, rightmost: boolean): boolean | Split<V> {
   const { keys, values } = leaf
   const index = lowerBound(keys, key)
-  if (index < keys.keys.length && keys.keys[index] === key) {
+  if (index < keys.length && keys[index] === key) {
     values[index] = value
     return false
   }
-  insertKey(keys, index, key)
+  insertAt(keys, index, key)
   insertAt(values, index, value)
-  if (values.length <= WIDTH) return true
-  const at = splitPoint(values.length, rightmost && index === values.length - 1)
-  const right = splitKeys(keys, at)
-  const { generation } = edit
-  return {
-    separator: right.keys[0]!,
-    right: { generation, keys: right, values: values.splice(at), children: undefined },
-  }
+  if (keys.length <= WIDTH) return true
+  const at = splitPoint(keys.length, rightmost && index === keys.length - 1)
+  const right = { generation: edit.generation, keys: keys.splice(at), values: values.splice(at), children: undefined }
+  return { separator: right.keys[0]!, right }
 }
 
 /** Halves; but where keys come in ascending order, as in a restore, the left node stays full. */
@@ -124,7 +134,7 @@ function remove<V>(node: Node<V>, key: string, edit: Edit): void {
   const { keys, values, children } = node
   if (children === undefined) {
     const at = lowerBound(keys, key)
-    removeKey(keys, at)
+    keys.splice(at, 1)
     values.splice(at, 1)
     return
   }
@@ -136,10 +146,10 @@ function remove<V>(node: Node<V>, key: string, edit: Edit): void {
   if (size >= WIDTH / 2) return
   if (size === 0) {
     children.splice(index, 1)
-    if (keys.keys.length > 0) removeKey(keys, Math.max(0, index - 1))
+    keys.splice(Math.max(0, index - 1), 1)
     return
   }
-  // Neighbours that fit into one node become one, so a tree that shrank takes no more room than one that was always small.
+  // Neighbours that fit into one node become one, so a tree that shrank takes little more room than one that was always small.
   if (index > 0 && sizeOf(children[index - 1]!) + size <= WIDTH) merge(node, index - 1, edit)
   else if (index + 1 < children.length && sizeOf(children[index + 1]!) + size <= WIDTH) merge(node, index, edit)
 }
@@ -150,11 +160,11 @@ function merge<V>(node: Node<V>, index: number, edit: Edit): void {
   const left = owned(children[index]!, edit)
   const right = children[index + 1]!
   children[index] = left
-  if (left.children !== undefined) appendKeys(left.keys, [node.keys.keys[index]!])
-  appendKeys(left.keys, right.keys.keys)
+  if (left.children !== undefined) left.keys.push(node.keys[index]!)
+  left.keys.push(...right.keys)
   left.values.push(...right.values)
   left.children?.push(...right.children!)
-  removeKey(node.keys, index)
+  node.keys.splice(index, 1)
   children.splice(index + 1, 1)
 }
 
@@ -167,10 +177,17 @@ function owned<V>(node: Node<V>, edit: Edit): Node<V> {
   if (node.generation > edit.shared) return node
   return {
     generation: edit.generation,
-    keys: copyKeys(node.keys),
+    keys: node.keys.slice(),
     values: node.values.slice(),
     children: node.children?.slice(),
   }
+}
+
+function insertAt<T>(array: T[], index: number, item: T): void {
+  array.push(item)
+  // Faster than splice, which also makes an array of what it removed.
+  for (let at = array.length - 1; at > index; at -= 1) array[at] = array[at - 1]!
+  array[index] = item
 }
 
 /** The leaves from the one where `from` belongs, in order. The tree must not change meanwhile. */

@@ -1,0 +1,102 @@
+import { expect, test } from 'vitest'
+import { isKagamiError } from '../../src/index.js'
+import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+
+test('apply that throws stops that copy only: committed, reported, and the other token goes on', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const other = await a.token('other', { replicas: 0, primary: 'self' })
+  const failed: string[] = []
+  a.on('failed', ({ token, position }) => failed.push(`${token}@${position?.index}`))
+  await orders.replicate(bytes('fine'))
+  const outcomes = await Promise.allSettled([
+    orders.replicate(bytes('poison')),
+    orders.replicate(bytes('behind the poison')),
+  ])
+  const codes = outcomes.map((outcome) => (outcome.status === 'rejected' && isKagamiError(outcome.reason) ? outcome.reason.code : 'resolved'))
+  expect(codes).toEqual(['KAGAMI_APPLY_FAILED', 'KAGAMI_INDETERMINATE'])
+  expect(failed).toEqual(['orders@1'])
+  expect(orders.role).toBe('failed')
+  expect(() => orders.state).toThrow(/has failed/)
+  await expect(orders.replicate(bytes('x'))).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+  await expect(orders.sync()).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+  expect(a.health().ok).toBe(false)
+  expect(a.health().problems.join()).toMatch(/orders.*can't take poison/)
+  await other.replicate(bytes('still here'))
+  expect((other.state as Ledger).lines).toEqual(['still here'])
+})
+
+test('a copy that fails on one node is replaced by one on another, which is promoted', async () => {
+  await using cluster = new TestCluster()
+  class Fragile extends Ledger {
+    override apply(entry: Parameters<Ledger['apply']>[0]): number {
+      if (Buffer.from(entry.value).toString() === 'weak') throw new Error('only here')
+      return super.apply(entry)
+    }
+  }
+  const a = await cluster.start('a', { stateMachine: () => new Fragile() })
+  const b = await cluster.start('b')
+  const c = await cluster.start('c')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => [b, c].some((node) => node.get('orders')?.lag.caughtUp), 'a replica in sync')
+  await orders.replicate(bytes('one'))
+  await expect(orders.replicate(bytes('weak'))).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+  const next = await eventually(() => cluster.primary('orders'), 'another primary')
+  expect(next).not.toBe(a)
+  const handle = next.get('orders')
+  await handle?.replicate(bytes('two'))
+  expect((handle?.state as Ledger).lines).toEqual(['one', 'weak', 'two'])
+  await eventually(() => [b, c].every((node) => node.get('orders')?.lag.caughtUp), 'both others hold a copy')
+  expect(a.get('orders')?.role).not.toBe('primary')
+})
+
+test('an asynchronous apply is refused as a failure, not half accepted', async () => {
+  await using cluster = new TestCluster()
+  class Async extends Ledger {
+    override apply(): number {
+      return Promise.resolve(1) as unknown as number
+    }
+  }
+  const a = await cluster.start('a', { stateMachine: () => new Async() })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await expect(orders.replicate(bytes('x'))).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+})
+
+test('a log that loses its acknowledged tail is noticed: the copies stop instead of diverging', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  for (let i = 0; i < 10; i++) await orders.replicate(bytes(`${i}`))
+  await b.get('orders')?.sync()
+  const [address] = cluster.world.logs.addresses()
+  cluster.world.logs.loseTail(address as string, 3)
+  await eventually(() => a.health().copies[0]?.error && b.health().copies[0]?.error, 'both copies fail')
+  expect([a, b].map((node) => node.health().copies[0]?.error?.code)).toEqual(['KAGAMI_LOG_LOST_TAIL', 'KAGAMI_LOG_LOST_TAIL'])
+})
+
+test('a log that was deleted and created anew is refused', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  cluster.world.logs.recreate(cluster.world.logs.addresses()[0] as string)
+  const error = await eventually(() => a.health().copies[0]?.error, 'the copy fails')
+  expect(error.code).toBe('KAGAMI_LOG_REPLACED')
+})
+
+test('a damaged record stops the copy', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  const [address] = cluster.world.logs.addresses()
+  const record = cluster.world.logs.records(address as string).at(-1)
+  if (record?.bytes[60] !== undefined) record.bytes[60] ^= 1
+  const b = await cluster.start('b')
+  await a.alter('orders', { replicas: 1 })
+  const error = await eventually(() => b.health().copies[0]?.error, 'the new copy fails')
+  expect(error.code).toBe('KAGAMI_BAD_FRAME')
+})

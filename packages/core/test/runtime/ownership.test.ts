@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest'
+import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+
+test('a second claim while the owner lives is refused', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  await a.token('orders', { primary: 'self' })
+  await expect(b.token('orders', { primary: 'self' })).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OWNED' })
+})
+
+test('a token that exists with other options is refused, and says which', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await a.token('orders', { replicas: 1 })
+  await expect(a.token('orders', { replicas: 2 })).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OPTIONS', details: { option: 'replicas' } })
+  await expect(a.token('orders', { replicas: 1 })).resolves.toMatchObject({ name: 'orders' })
+})
+
+test('two nodes with one id: the second is refused while the first lives', async () => {
+  await using cluster = new TestCluster()
+  await cluster.start('a')
+  const twin = cluster.make('a')
+  await expect(twin.start()).rejects.toMatchObject({ code: 'KAGAMI_NODE_ID_TAKEN' })
+})
+
+test("failover 'hold' waits for the owner, and gives it a new epoch when it is back", async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { primary: 'self', failover: 'hold', replicas: 1 })
+  await orders.replicate(bytes('one'))
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  await cluster.stop('a')
+  await eventually(() => b.locate('orders')?.primary === undefined, 'no primary')
+  const back = await cluster.start('a')
+  await eventually(() => back.get('orders')?.role === 'primary', 'the owner serves')
+  expect(back.get('orders')?.epoch).toBeGreaterThan(1)
+  expect((back.get('orders')?.state as Ledger).lines).toEqual(['one'])
+})
+
+test('a returning owner becomes a replica, and regains the token only with failback', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const keeps = await a.token('keeps', { primary: 'self', replicas: 1 })
+  const returns = await a.token('returns', { primary: 'self', replicas: 1, failback: true })
+  await eventually(() => ['keeps', 'returns'].every((token) => b.get(token)?.lag.caughtUp), 'replicas in sync')
+  await keeps.replicate(bytes('k'))
+  await returns.replicate(bytes('r'))
+  await cluster.stop('a')
+  await eventually(() => ['keeps', 'returns'].every((token) => b.get(token)?.role === 'primary'), 'failover')
+  const back = await cluster.start('a')
+  await eventually(() => back.get('returns')?.role === 'primary', 'failback')
+  await eventually(() => back.get('keeps')?.lag.caughtUp, 'the other is a replica')
+  expect(b.get('keeps')?.role).toBe('primary')
+  expect((back.get('returns')?.state as Ledger).lines).toEqual(['r'])
+})
+
+test('a claim by self resolves when this node serves, and calls onPromote with the fence', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const calls: string[] = []
+  const orders = await a.token('orders', {
+    primary: 'self',
+    replicas: 0,
+    onPromote: ({ signal, fence }) => {
+      calls.push(`promote ${fence.incarnation}/${fence.epoch} ${signal.aborted}`)
+      signal.addEventListener('abort', () => calls.push('aborted'))
+    },
+    onDemote: () => void calls.push('demote'),
+  })
+  expect(orders.role).toBe('primary')
+  expect(calls).toEqual(['promote 1/1 false'])
+  await cluster.stop('a')
+  expect(calls).toEqual(['promote 1/1 false', 'aborted', 'demote'])
+})

@@ -1,0 +1,136 @@
+import { expect, test } from 'vitest'
+import type { KagamiEvents } from '../../src/index.js'
+import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+
+const often = { snapshotting: { everyEntries: 50 } }
+
+function phases(kagami: { on(event: 'snapshot', listener: (payload: KagamiEvents['snapshot']) => void): unknown }): string[] {
+  const seen: string[] = []
+  kagami.on('snapshot', ({ phase }) => seen.push(phase))
+  return seen
+}
+
+async function fill(token: { replicate(value: Uint8Array): Promise<unknown> }, from: number, to: number): Promise<void> {
+  for (let i = from; i < to; i++) await token.replicate(bytes(`entry ${i}`))
+}
+
+test('the designated replica takes the snapshots, and the log is truncated only once two are verified', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const b = await cluster.start('b', often)
+  const onA = phases(a)
+  const onB = phases(b)
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  const records = () => cluster.world.logs.records(cluster.world.logs.addresses()[0] as string)
+  const first = records()[0]?.offset
+  await fill(orders, 0, 60)
+  await eventually(() => onB.includes('verified'), 'a verified snapshot')
+  expect(records()[0]?.offset).toBe(first)
+  await fill(orders, 60, 200)
+  await eventually(() => onB.includes('truncated'), 'a truncation')
+  expect(records()[0]?.offset).toBeGreaterThan(first as bigint)
+  expect(onA).toEqual([])
+  expect(onB.slice(0, 3)).toEqual(['captured', 'published', 'verified'])
+})
+
+test('a fresh copy restores from the newest snapshot plus the rest of the log', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.includes('truncated'), 'a truncation')
+  const b = await cluster.start('b', often)
+  let restored: KagamiEvents['restored'] | undefined
+  b.on('restored', (event) => (restored = event))
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
+  await copy.sync()
+  expect(restored?.snapshot).toBeDefined()
+  expect(restored?.next.index).toBeGreaterThan(0)
+  expect((copy.state as Ledger).lines).toEqual(Array.from({ length: 230 }, (_, i) => `entry ${i}`))
+})
+
+test('a damaged snapshot is passed over for the next older one', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.filter((phase) => phase === 'truncated').length >= 1 && !seen.at(-1)?.includes('captured'), 'snapshots')
+  const store = cluster.world.snapshotStore()
+  await store.start({ cluster: 'test', node: 'looker', logger: console, signal: new AbortController().signal })
+  const [newest, older] = await store.list('orders', { signal: new AbortController().signal })
+  cluster.world.snapshots.corrupt('orders', newest?.meta.id as string)
+  const b = await cluster.start('b', often)
+  const used: (string | undefined)[] = []
+  b.on('restored', ({ snapshot }) => used.push(snapshot))
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
+  await copy.sync()
+  expect(used).toEqual([older?.meta.id])
+  expect((copy.state as Ledger).lines).toHaveLength(230)
+})
+
+test('without a usable snapshot for a truncated log the copy fails loudly, and nothing is deleted', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.includes('truncated'), 'a truncation')
+  // Otherwise the primary would soon publish another that covers everything.
+  cluster.world.snapshots.cut('a')
+  cluster.world.snapshots.wipe()
+  const before = cluster.world.logs.records(cluster.world.logs.addresses()[0] as string).length
+  const b = await cluster.start('b', often)
+  await a.alter('orders', { replicas: 1 })
+  const error = await eventually(() => b.health().copies[0]?.error, 'the copy fails')
+  expect(error.code).toBe('KAGAMI_LOG_GAP')
+  expect(cluster.world.logs.records(cluster.world.logs.addresses()[0] as string).length).toBeGreaterThanOrEqual(before)
+})
+
+test("an outage of the store stops no write and truncates nothing; health says so, and it catches up", async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  const mend = cluster.world.snapshots.cut()
+  await fill(orders, 0, 120)
+  await eventually(() => seen.includes('failed'), 'a failed snapshot')
+  expect(a.health().problems.join()).toMatch(/log is not truncated/)
+  expect(cluster.world.logs.records(cluster.world.logs.addresses()[0] as string)[0]?.offset).toBe(0n)
+  mend()
+  await fill(orders, 120, 130)
+  await eventually(() => seen.includes('verified'), 'a snapshot after the outage')
+  expect(a.health().ok).toBe(true)
+})
+
+test('a state machine whose snapshot fails half-way goes on serving', async () => {
+  await using cluster = new TestCluster()
+  let broken = true
+  class HalfWay extends Ledger {
+    override snapshot(): ReturnType<Ledger['snapshot']> {
+      const whole = super.snapshot()
+      if (!broken) return whole
+      return {
+        async *persist() {
+          yield Buffer.from('half')
+          throw new Error('disk on fire')
+        },
+        release: () => whole.release(),
+      }
+    }
+  }
+  const a = await cluster.start('a', { ...often, stateMachine: () => new HalfWay() })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 60)
+  await eventually(() => seen.includes('failed'), 'a failed snapshot')
+  expect(a.health().copies[0]?.snapshotError?.code).toBe('KAGAMI_SNAPSHOT_FAILED')
+  broken = false
+  await fill(orders, 60, 70)
+  await eventually(() => seen.includes('verified'), 'a snapshot')
+  expect((orders.state as Ledger).lines).toHaveLength(70)
+})

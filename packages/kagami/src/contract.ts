@@ -1,0 +1,2 @@
+/** `kagami/contract`: what adapters and state machines promise. */
+export * from '@kagami/core/contract'
