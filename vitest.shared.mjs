@@ -12,7 +12,7 @@ export function sharedConfig(url, own = {}) {
   return {
     test: {
       name,
-      include: ['test/**/*.test.{ts,mjs}'],
+      include: ['test/**/*.test.?(c|m)[jt]s'],
       // Native addons and process.chdir need processes; threads would share them.
       pool: 'forks',
       maxWorkers: 2,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { testFiles } from '../scripts/lib/repository.mjs'
 import { countLine, readReport, renderSummary, summarize } from '../scripts/lib/test-report.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -28,7 +29,7 @@ export default sharedConfig(import.meta.url, { globals: true })`,
   const { status } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', at], {
     env: { ...process.env, KAGAMI_TEST_REPORTS: folder },
   })
-  const report = readReport(folder, name)
+  const report = readReport(folder, name, testFiles(at))
   return { report, totals: summarize([report], status === 0) }
 }
 
@@ -77,6 +78,12 @@ describe('the counts of npm test', () => {
   test('hold a package in which no test ran as a failure', () => {
     expect(countLine(suite({ 'a.test.mjs': `export {}` }).totals)).toBe('0 passed, 1 failed')
     expect(countLine(suite({}).totals)).toBe('0 passed, 1 failed')
+  })
+
+  test('hold a test file that vitest left out as a failure', () => {
+    const { totals } = suite({ 'a.test.mjs': `test('a', () => {})`, 'inner.spec.mjs': `test('b', () => {})` })
+    expect(countLine(totals)).toBe('1 passed, 1 failed')
+    expect(totals.failures[0].title).toMatch(/inner\.spec\.mjs$/)
   })
 
   test('hold a package whose tests are all skipped as skipped, not as passed', () => {

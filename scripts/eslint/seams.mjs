@@ -39,7 +39,7 @@ const modules = {
   'node:zlib': ['crc32'],
   'node:crypto': ['hash', 'createHash'],
   'node:buffer': ['Buffer'],
-  'node:events': ['EventEmitter'],
+  'node:events': ['EventEmitter', 'addAbortListener', 'setMaxListeners'],
   'node:async_hooks': ['AsyncLocalStorage', 'AsyncResource'],
   'node:assert': '*',
   'node:util': '*',

@@ -20,7 +20,7 @@ export function shown(path) {
 }
 
 /**
- * The workspaces that package.json names: `{ name, folder, manifest, hasTests }`, sorted by folder. A pattern is a folder, or
+ * The workspaces that package.json names: `{ name, folder, manifest }`, sorted by folder. A pattern is a folder, or
  * a folder followed by `/*`.
  */
 export function workspaces() {
@@ -31,7 +31,7 @@ export function workspaces() {
     .filter((folder) => existsSync(join(folder, 'package.json')))
     .map((folder) => {
       const manifest = readJson(join(folder, 'package.json'))
-      return { name: manifest.name, folder, manifest, hasTests: hasTests(join(folder, 'test')) }
+      return { name: manifest.name, folder, manifest }
     })
     .sort((a, b) => (a.folder < b.folder ? -1 : 1))
 }
@@ -43,6 +43,12 @@ function childFolders(parent) {
     .map((entry) => join(parent, entry.name))
 }
 
-function hasTests(folder) {
-  return existsSync(folder) && readdirSync(folder, { recursive: true }).some((file) => /\.test\.[cm]?[jt]s$/.test(file))
+/** Every test file of a workspace, by the names that tests have; undefined where it has no folder of tests. */
+export function testFiles(workspace) {
+  const folder = join(workspace, 'test')
+  if (!existsSync(folder)) return undefined
+  return readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((file) => /\.(test|spec)\.[cm]?[jt]sx?$/.test(file))
+    .map((file) => join(folder, file))
 }

@@ -6,24 +6,22 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from './child.mjs'
-import { root, workspaces } from './repository.mjs'
+import { root, testFiles, workspaces } from './repository.mjs'
 import { countLine, readReport, renderSummary, summarize } from './test-report.mjs'
 import { turbo } from './turbo.mjs'
 
 const tooling = 'tooling'
 
 /**
- * `args` are names of packages to test, all where there are none; the rest after `--` goes to vitest.
- * Resolves with the exit code.
+ * `args` are names of packages to test, all where there are none; the first that begins with a dash, and what follows
+ * it, goes to vitest. Resolves with the exit code.
  */
 export async function testJob(args) {
-  const { chosen, rest } = choose(args)
+  const suites = findSuites()
+  const { chosen, rest } = choose(args, [...suites.keys()])
   const reports = mkdtempSync(join(tmpdir(), 'kagami-test-reports-'))
   try {
-    const env = {
-      KAGAMI_TEST_REPORTS: reports,
-      FORCE_COLOR: process.stdout.isTTY ? '1' : (process.env['FORCE_COLOR'] ?? '0'),
-    }
+    const env = { KAGAMI_TEST_REPORTS: reports, ...colours() }
     let ended = true
     const packages = chosen.filter((name) => name !== tooling)
     if (packages.length > 0) {
@@ -42,7 +40,8 @@ export async function testJob(args) {
       })
       ended &&= code === 0
     }
-    const results = chosen.map((name) => readReport(reports, name))
+    // Options may name files, so only a run without any can tell that one was left out.
+    const results = chosen.map((name) => readReport(reports, name, rest.length === 0 ? suites.get(name) : []))
     const totals = summarize(results, ended)
     process.stdout.write(`\n${renderSummary(results, totals.failures)}\n\n${verdict(totals)}${countLine(totals)}\n`)
     saveCounts(totals)
@@ -59,19 +58,26 @@ export function failedBeforeTests() {
   saveCounts(totals)
 }
 
-function choose(args) {
-  const all = [
-    ...workspaces()
-      .filter((workspace) => workspace.hasTests)
-      .map((workspace) => workspace.name),
-    tooling,
-  ]
-  const end = args.indexOf('--')
+/** Every package with a folder of tests, by name, with the test files that it has. */
+function findSuites() {
+  const suites = workspaces().map(({ name, folder }) => [name, testFiles(folder)])
+  return new Map([...suites, [tooling, testFiles(root)]].filter(([, files]) => files !== undefined))
+}
+
+function choose(args, all) {
+  const end = args.findIndex((arg) => arg.startsWith('-'))
   const names = end < 0 ? args : args.slice(0, end)
   for (const name of names) {
     if (!all.includes(name)) throw new Error(`No tests are in a package called ${name}. There are: ${all.join(', ')}.`)
   }
-  return { chosen: names.length > 0 ? names : all, rest: end < 0 ? [] : args.slice(end + 1) }
+  const rest = end < 0 ? [] : args.slice(end)
+  return { chosen: names.length > 0 ? names : all, rest: rest[0] === '--' ? rest.slice(1) : rest }
+}
+
+/** The children see a pipe where this process may see a terminal, so they are told. */
+function colours() {
+  if (process.env['FORCE_COLOR'] !== undefined || process.env['NO_COLOR'] !== undefined) return {}
+  return process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }
 }
 
 function verdict({ failed, skipped }) {

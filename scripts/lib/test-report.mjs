@@ -13,10 +13,11 @@ export function reportPath(folder, packageName) {
 }
 
 /**
- * Reads a package's report: `{ name, files, passed, failed, skipped, seconds, failures }`. A report that is missing,
- * that holds no test, or a test file that failed outside of its tests counts as one failure.
+ * Reads a package's report: `{ name, files, passed, failed, skipped, seconds, failures }`. A report that is missing, or
+ * that holds no test, counts as one failure; so does a test file that failed outside of its tests, and one of `expected`
+ * that was not run.
  */
-export function readReport(folder, name) {
+export function readReport(folder, name, expected = []) {
   const path = reportPath(folder, name)
   const result = { name, files: 0, passed: 0, failed: 0, skipped: 0, seconds: 0, failures: [] }
   const fail = (title, message) => {
@@ -24,7 +25,10 @@ export function readReport(folder, name) {
     result.failures.push({ title, message })
   }
   if (!existsSync(path)) {
-    fail(name, 'It has tests, but vitest wrote no report: it crashed, or could not start.')
+    fail(
+      name,
+      'It has tests, but vitest wrote no report: it crashed, or its vitest.config.mjs does not use sharedConfig.',
+    )
     return result
   }
   const report = readJson(path)
@@ -42,6 +46,10 @@ export function readReport(folder, name) {
     if (file.status === 'failed' && failedHere === 0) {
       fail(shown(file.name), file.message || 'It failed before its tests ran, or after them.')
     }
+  }
+  const reported = new Set(report.testResults.map((file) => file.name))
+  for (const file of expected.filter((each) => !reported.has(each))) {
+    fail(shown(file), 'It was not run: its name is not one that the vitest settings include.')
   }
   if (result.passed + result.failed + result.skipped === 0) {
     fail(name, 'It has a folder of tests, but not one test ran.')

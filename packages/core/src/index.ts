@@ -1,5 +1,50 @@
 /** `@kagami/core`: the application's door. Adapters use `@kagami/core/contract`. */
-export * from './contract/index.js'
-export type * from './runtime/api.js'
+export { badOption, comparePositions, isKagamiError, KagamiError } from './contract/index.js'
+export type {
+  Adapter,
+  AdapterContext,
+  CallOptions,
+  Clock,
+  Codec,
+  CommitLog,
+  Coordinator,
+  Entry,
+  KagamiErrorCode,
+  KagamiErrorOptions,
+  Logger,
+  Metrics,
+  PlacementStrategy,
+  Position,
+  Random,
+  RestoreInfo,
+  Seams,
+  SnapshotStore,
+  StateMachine,
+  StateSnapshot,
+  Timer,
+} from './contract/index.js'
+export type {
+  AlterOptions,
+  CopyHealth,
+  Fence,
+  Health,
+  JsonValue,
+  Kagami,
+  KagamiEvents,
+  KagamiOptions,
+  Lag,
+  LimitOptions,
+  Location,
+  NodeOptions,
+  NodeRef,
+  PlacementLimitOptions,
+  Replicated,
+  Role,
+  SnapshotOptions,
+  Token,
+  TokenOptions,
+} from './runtime/api.js'
 export { createKagami } from './runtime/node.js'
 export { systemSeams } from './runtime/system-seams.js'
+export { persistMap, restoreMap, snapshotMap } from './state/index.js'
+export type { CapturedMap, KeyRange, ReadonlySnapshotMap, SnapshotMap } from './state/index.js'

@@ -29,14 +29,7 @@ export function emptyState(): CopyState {
 
 /** Why a well-formed frame doesn't count. All of them are harmless: zombies, retries, duplicates, reordering. */
 export type IgnoreReason =
-  | 'foreign'
-  | 'old-incarnation'
-  | 'old-epoch'
-  | 'old-term'
-  | 'duplicate'
-  | 'ahead'
-  | 'old-level'
-  | 'deleted'
+  'foreign' | 'old-incarnation' | 'old-epoch' | 'old-term' | 'duplicate' | 'ahead' | 'old-level' | 'deleted'
 
 export type Verdict =
   /** A new incarnation: the state machine starts empty. */

@@ -199,7 +199,9 @@ function chooseSnapshotter(assignment: Assignment, { view }: StepInput): Assignm
   const candidates = assignment.replicas.filter((node) => inSync(view, node, assignment))
   const current = assignment.snapshotter
   if (current !== null && candidates.includes(current)) return assignment
-  const byHash = candidates.sort((a, b) => crc32(assignment.token + a) - crc32(assignment.token + b) || (a < b ? -1 : 1))
+  const byHash = candidates.sort(
+    (a, b) => crc32(assignment.token + a) - crc32(assignment.token + b) || (a < b ? -1 : 1),
+  )
   const snapshotter = byHash[0] ?? assignment.primary?.node ?? null
   return snapshotter === current ? assignment : { ...assignment, snapshotter }
 }
@@ -229,6 +231,11 @@ export function copiesOf(assignment: Assignment): string[] {
   return primary === null || replicas.includes(primary.node) ? [...replicas] : [...replicas, primary.node].sort()
 }
 
+/** Whether the assignment gives a node a copy. */
+export function assignsCopy(assignment: Assignment, node: string): boolean {
+  return (assignment.phase === 'open' || assignment.phase === 'deleting') && copiesOf(assignment).includes(node)
+}
+
 /** Copies per node that are not in sync, and primaries per node, before a round. */
 export function countRound(assignments: Iterable<Assignment>, view: ClusterView): RoundCounts {
   const counts: RoundCounts = { restoring: new Map(), primaries: new Map() }
@@ -244,7 +251,9 @@ export function countRound(assignments: Iterable<Assignment>, view: ClusterView)
 
 function inSync(view: ClusterView, node: string, assignment: Assignment): boolean {
   const report = view.report(node, assignment.token)
-  return report !== undefined && report.inSync && report.phase === 'running' && report.incarnation === assignment.incarnation
+  return (
+    report !== undefined && report.inSync && report.phase === 'running' && report.incarnation === assignment.incarnation
+  )
 }
 
 function placed(target: Placement): string[] {

@@ -73,7 +73,12 @@ export interface CopyReport {
   /** The epoch that this copy serves as primary; 0 when it serves none. */
   readonly serving: number
   /** The assignment is not above what this copy has seen: the highest pair, and the log that it stands in. */
-  readonly seen: { readonly incarnation: number; readonly epoch: number; readonly log: LogRef; readonly deleted: boolean } | null
+  readonly seen: {
+    readonly incarnation: number
+    readonly epoch: number
+    readonly log: LogRef
+    readonly deleted: boolean
+  } | null
   readonly error: string | null
 }
 

@@ -139,7 +139,8 @@ function bodyOf(frame: Frame): Uint8Array {
 export function decodeFrame(record: Uint8Array): DecodedFrame {
   const bytes = asBuffer(record)
   const end = bytes.length - CHECKSUM_BYTES
-  if (bytes.length < 8 + CHECKSUM_BYTES || bytes.readUInt16BE(0) !== MAGIC) throw badFrame('it does not start like a frame')
+  if (bytes.length < 8 + CHECKSUM_BYTES || bytes.readUInt16BE(0) !== MAGIC)
+    throw badFrame('it does not start like a frame')
   if (crc32(bytes.subarray(0, end)) !== bytes.readUInt32BE(end)) throw badFrame('its checksum is wrong')
   const version = bytes.readUInt8(2)
   const kind = KINDS[bytes.readUInt8(3) - 1]
@@ -153,7 +154,8 @@ export function decodeFrame(record: Uint8Array): DecodedFrame {
     )
   }
   const tokenEnd = HEADER_BYTES + bytes.readUInt16BE(6)
-  if (end < HEADER_BYTES || tokenEnd + bytes.readUInt32BE(52) !== end) throw badFrame('its lengths contradict each other')
+  if (end < HEADER_BYTES || tokenEnd + bytes.readUInt32BE(52) !== end)
+    throw badFrame('its lengths contradict each other')
   const head = {
     token: bytes.toString('utf8', HEADER_BYTES, tokenEnd),
     incarnation: readCount(bytes, 8),
@@ -182,7 +184,13 @@ export function decodeFrame(record: Uint8Array): DecodedFrame {
       return { kind, ...head, nonce: body.readBigUInt64BE(0) }
     case 'level':
       if (body.length < 4) throw badFrame('a level frame without a level')
-      return { kind, ...head, epoch: readCount(bytes, 16), term: bytes.readBigUInt64BE(24), level: body.readUInt32BE(0) }
+      return {
+        kind,
+        ...head,
+        epoch: readCount(bytes, 16),
+        term: bytes.readBigUInt64BE(24),
+        level: body.readUInt32BE(0),
+      }
   }
 }
 

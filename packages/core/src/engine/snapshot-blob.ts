@@ -126,5 +126,8 @@ export class BlobReader {
 }
 
 function corrupt(why: string): KagamiError {
-  return new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `the snapshot is damaged: ${why}. The next older one is used instead`)
+  return new KagamiError(
+    'KAGAMI_SNAPSHOT_CORRUPT',
+    `the snapshot is damaged: ${why}. The next older one is used instead`,
+  )
 }

@@ -55,14 +55,10 @@ export function retention(
   keep: number,
 ): Retention {
   const sorted = newestFirst(refs)
-  const kept = sorted
-    .filter((ref) => ref.meta.incarnation === incarnation && verified.has(ref.meta.id))
-    .slice(0, keep)
+  const kept = sorted.filter((ref) => ref.meta.incarnation === incarnation && verified.has(ref.meta.id)).slice(0, keep)
   const oldest = kept[kept.length - 1]
   if (oldest === undefined || kept.length < keep) return { kept, remove: [], truncateBefore: undefined }
-  const remove = sorted
-    .slice(sorted.indexOf(oldest) + 1)
-    .filter((ref) => ref.meta.incarnation <= incarnation)
+  const remove = sorted.slice(sorted.indexOf(oldest) + 1).filter((ref) => ref.meta.incarnation <= incarnation)
   return { kept, remove, truncateBefore: lowestAnchor(kept) }
 }
 

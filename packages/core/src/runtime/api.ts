@@ -25,13 +25,7 @@ export interface NodeOptions {
   readonly meta?: JsonValue
 }
 
-export type JsonValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue }
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue }
 
 export interface KagamiOptions<R = unknown, C = Uint8Array> {
   /** Nodes of one name form a cluster. Letters, digits, `-`, `_` and `.`, at most 100. */
@@ -236,9 +230,24 @@ export interface KagamiEvents {
   readonly copy: { readonly token: string; readonly opened: boolean }
   readonly promoting: { readonly token: string; readonly incarnation: number; readonly epoch: number }
   readonly promoted: { readonly token: string; readonly incarnation: number; readonly epoch: number }
-  readonly demoted: { readonly token: string; readonly incarnation: number; readonly epoch: number; readonly reason: string }
-  readonly restoring: { readonly token: string; readonly snapshot: string | undefined; readonly bytes: number; readonly totalBytes: number | undefined }
-  readonly restored: { readonly token: string; readonly snapshot: string | undefined; readonly next: Position; readonly tookMs: number }
+  readonly demoted: {
+    readonly token: string
+    readonly incarnation: number
+    readonly epoch: number
+    readonly reason: string
+  }
+  readonly restoring: {
+    readonly token: string
+    readonly snapshot: string | undefined
+    readonly bytes: number
+    readonly totalBytes: number | undefined
+  }
+  readonly restored: {
+    readonly token: string
+    readonly snapshot: string | undefined
+    readonly next: Position
+    readonly tookMs: number
+  }
   /** A replica has caught up with the log's end. */
   readonly 'in-sync': { readonly token: string; readonly next: Position }
   readonly snapshot: {
@@ -251,7 +260,13 @@ export interface KagamiEvents {
   readonly failed: { readonly token: string; readonly error: KagamiError; readonly position: Position | undefined }
   readonly deleted: { readonly token: string; readonly incarnation: number }
   /** The assignment of a token, as this node heard of it. */
-  readonly assigned: { readonly token: string; readonly incarnation: number; readonly epoch: number; readonly primary: string | undefined; readonly replicas: readonly string[] }
+  readonly assigned: {
+    readonly token: string
+    readonly incarnation: number
+    readonly epoch: number
+    readonly primary: string | undefined
+    readonly replicas: readonly string[]
+  }
 }
 
 export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
@@ -270,7 +285,11 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   /** Where the token is; undefined when this node has not heard of it. */
   locate(name: string): Location | undefined
   /** The live members, as this node last heard. */
-  members(): readonly (NodeRef & { readonly zone: string | undefined; readonly capacity: number; readonly draining: boolean })[]
+  members(): readonly (NodeRef & {
+    readonly zone: string | undefined
+    readonly capacity: number
+    readonly draining: boolean
+  })[]
   /** Resolves when the change is recorded; the controller then carries it out. @throws KAGAMI_TOKEN_UNKNOWN */
   alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void>
   /** Moves the primary to a node and resolves when it serves there. @throws KAGAMI_TOKEN_UNKNOWN, KAGAMI_BAD_OPTION */

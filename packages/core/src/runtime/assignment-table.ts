@@ -128,5 +128,9 @@ export class AssignmentTable {
 
 /** Another controller rules: this one must stop at once. */
 export function deposed(): KagamiError {
-  return new KagamiError('KAGAMI_VERSION_CONFLICT', 'the assignments were written by another controller; this one stops', { retryable: true })
+  return new KagamiError(
+    'KAGAMI_VERSION_CONFLICT',
+    'the assignments were written by another controller; this one stops',
+    { retryable: true },
+  )
 }

@@ -14,7 +14,14 @@ import {
   type Session,
   type SnapshotStore,
 } from '../contract/index.js'
-import { copiesOf, countRound, nextStep, pinnedPrimary, type ClusterView, type NodeView } from '../engine/assignment-steps.js'
+import {
+  copiesOf,
+  countRound,
+  nextStep,
+  pinnedPrimary,
+  type ClusterView,
+  type NodeView,
+} from '../engine/assignment-steps.js'
 import { reportDocument, specDocument, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
 import { AssignmentTable, deposed } from './assignment-table.js'
 import { DocumentTable } from './directory.js'
@@ -65,7 +72,7 @@ export class Controller {
   /** Campaigns, rules and campaigns again, for one session. */
   async run(session: Session, signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#context.settings.seams
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       let leadership: Leadership | undefined
       try {
         leadership = await session.campaign({ signal })
@@ -88,7 +95,13 @@ export class Controller {
 
   async #rule(session: Session, leadership: Leadership, signal: AbortSignal): Promise<void> {
     const link = linkedAbort(signal, leadership.signal)
-    const term = new ControllerTerm(this.#context, session, leadership.epoch, link.signal, (problem) => (this.#problem = problem))
+    const term = new ControllerTerm(
+      this.#context,
+      session,
+      leadership.epoch,
+      link.signal,
+      (problem) => (this.#problem = problem),
+    )
     try {
       await term.run()
     } finally {
@@ -147,7 +160,8 @@ class ControllerTerm {
     for (;;) {
       await this.#wakeup.wait(clock, this.#nextDeadlineMs(), signal)
       if (this.#fatal !== undefined) throw this.#fatal
-      if (this.#members !== undefined && this.#specsLoaded && this.#reportsLoaded) await this.#round(table, this.#members)
+      if (this.#members !== undefined && this.#specsLoaded && this.#reportsLoaded)
+        await this.#round(table, this.#members)
     }
   }
 
@@ -174,7 +188,8 @@ class ControllerTerm {
         ),
       )
     }
-    const onBad = (name: string, error: unknown): void => logger.error(`the document ${name} can't be read; keeping what it held before`, { error })
+    const onBad = (name: string, error: unknown): void =>
+      logger.error(`the document ${name} can't be read; keeping what it held before`, { error })
     watch('specs', 'specs/', (documents) => {
       this.#specs.update(documents, onBad)
       this.#specsLoaded = true
@@ -291,7 +306,9 @@ class ControllerTerm {
       this.#onProblem(undefined)
       return targets
     } catch (error) {
-      settings.seams.logger.error(`the placement strategy '${placement.name}' threw; assignments stay as they are`, { error })
+      settings.seams.logger.error(`the placement strategy '${placement.name}' threw; assignments stay as they are`, {
+        error,
+      })
       this.#onProblem(`the placement strategy '${placement.name}' threw: ${String(error)}`)
       return undefined
     }
@@ -305,7 +322,8 @@ class ControllerTerm {
     if (assignment === undefined || assignment.phase === 'gone') {
       if (spec.removed) return true
       const { adopt } = spec
-      if (adopt !== null && assignment === undefined) this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
+      if (adopt !== null && assignment === undefined)
+        this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
       else this.#begin(table, token, (context) => this.#allocate(context, spec, assignment))
       return true
     }
@@ -339,7 +357,8 @@ class ControllerTerm {
           await table.put([await work({ log, store, clock, signal })])
           break
         } catch (error) {
-          if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+          if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST'))
+            throw error
           signal.throwIfAborted()
           logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
           this.#onProblem(`work on token '${token}' fails: ${String(error)}`)
@@ -402,7 +421,8 @@ function unknownNode(node: string): NodeView {
 
 function placementToken(assignment: Assignment, spec: Spec, view: ClusterView): PlacementToken {
   const pinned = pinnedPrimary(assignment, spec)
-  const wish = spec.handover !== null && assignment.handoverGivenUp !== spec.handover.nonce ? spec.handover.to : undefined
+  const wish =
+    spec.handover !== null && assignment.handoverGivenUp !== spec.handover.nonce ? spec.handover.to : undefined
   const excluded = [...view.nodes.keys()].filter((node) => view.report(node, spec.token)?.phase === 'failed')
   return {
     token: spec.token,

@@ -4,7 +4,8 @@
  */
 import type { KagamiError } from '../contract/index.js'
 import type { Assignment, CopyReport } from '../engine/documents.js'
-import { assignsCopy, Copy, type CopyContext } from './copy.js'
+import { assignsCopy } from '../engine/assignment-steps.js'
+import { Copy, type CopyContext } from './copy.js'
 
 export class Copies<R, C> {
   readonly #context: CopyContext<R, C>
@@ -13,7 +14,10 @@ export class Copies<R, C> {
   readonly #open = new Map<string, Copy<R, C>>()
   readonly #retiring = new Map<string, { readonly copy: Copy<R, C>; readonly done: Promise<void> }>()
   /** Copies that failed and were dropped: the same member must not be given them again. */
-  readonly #failed = new Map<string, { readonly member: string; readonly report: CopyReport }>()
+  readonly #failed = new Map<
+    string,
+    { readonly member: string; readonly incarnation: number; readonly report: CopyReport }
+  >()
   #closed = false
 
   constructor(context: CopyContext<R, C>, node: string, onError: (token: string, error: unknown) => void) {
@@ -33,6 +37,11 @@ export class Copies<R, C> {
   /** The assignment of a token has changed; undefined: its document has vanished. */
   assigned(token: string, assignment: Assignment | undefined): void {
     if (assignment === undefined || this.#closed) return
+    // What failed was a copy of something that is over.
+    if ((this.#failed.get(token)?.incarnation ?? Infinity) < assignment.incarnation) {
+      this.#failed.delete(token)
+      this.#context.onChange(token)
+    }
     const copy = this.#open.get(token)
     const wanted = assignsCopy(assignment, this.#node)
     if (copy !== undefined) {
@@ -56,7 +65,8 @@ export class Copies<R, C> {
     for (const copy of this.#open.values()) reports.push(copy.report())
     for (const [token, { copy }] of this.#retiring) if (!this.#open.has(token)) reports.push(copy.report())
     for (const [token, { member, report }] of this.#failed) {
-      if (!this.#open.has(token) && !this.#retiring.has(token) && member === this.#context.member()) reports.push(report)
+      if (!this.#open.has(token) && !this.#retiring.has(token) && member === this.#context.member())
+        reports.push(report)
     }
     return reports
   }
@@ -84,7 +94,8 @@ export class Copies<R, C> {
     this.#open.delete(token)
     const report = copy.report()
     const member = this.#context.member()
-    if (report.phase === 'failed' && member !== undefined) this.#failed.set(token, { member, report })
+    if (report.phase === 'failed' && member !== undefined)
+      this.#failed.set(token, { member, incarnation: copy.incarnation, report })
     const done = copy
       .retire()
       .catch((error: unknown) => this.#onError(token, error))
@@ -98,6 +109,10 @@ export class Copies<R, C> {
 
   #same(copy: Copy<R, C>, assignment: Assignment): boolean {
     const { address, identity } = copy.assignment.log
-    return copy.incarnation === assignment.incarnation && address === assignment.log.address && identity === assignment.log.identity
+    return (
+      copy.incarnation === assignment.incarnation &&
+      address === assignment.log.address &&
+      identity === assignment.log.identity
+    )
   }
 }

@@ -1,23 +1,34 @@
 /** The errors that a copy raises, with what to do about them. Only builds them. */
 import { isKagamiError, KagamiError, type Offset, type Position } from '../contract/index.js'
+import type { NodeRef } from './api.js'
 
 export function asFailure(token: string, error: unknown): KagamiError {
   return isKagamiError(error) ? error : bug(token, 'read loop', error)
 }
 
 export function bug(token: string, task: string, cause: unknown): KagamiError {
-  return new KagamiError('KAGAMI_BUG', `the ${task} of '${token}' ended with an unexpected error: ${String(cause)}; please report it`, { cause })
+  return new KagamiError(
+    'KAGAMI_BUG',
+    `the ${task} of '${token}' ended with an unexpected error: ${String(cause)}; please report it`,
+    { cause },
+  )
 }
 
 export function noCopy(token: string): KagamiError {
-  return new KagamiError('KAGAMI_NO_COPY', `this node holds no readable copy of '${token}' now; ask a node that locate() names`, {
-    retryable: true,
-    details: { token },
-  })
+  return new KagamiError(
+    'KAGAMI_NO_COPY',
+    `this node holds no readable copy of '${token}' now; ask a node that locate() names`,
+    {
+      retryable: true,
+      details: { token },
+    },
+  )
 }
 
 export function unknownToken(token: string): KagamiError {
-  return new KagamiError('KAGAMI_TOKEN_UNKNOWN', `there is no token '${token}'; create it with token()`, { details: { token } })
+  return new KagamiError('KAGAMI_TOKEN_UNKNOWN', `there is no token '${token}'; create it with token()`, {
+    details: { token },
+  })
 }
 
 export function applyFailed(token: string, { incarnation, index }: Position, cause: unknown): KagamiError {
@@ -57,5 +68,28 @@ export function diverged(token: string, offset: Offset): KagamiError {
     'KAGAMI_LOG_DIVERGED',
     `the frame at offset ${offset} of '${token}' continues another history than this copy's; this copy stops. Compare the copies before you remove one`,
     { details: { token, offset: String(offset) } },
+  )
+}
+
+/** The entry was certainly not applied; says where it should go. */
+export function notPrimary(token: string, why: string, primary: NodeRef | undefined): KagamiError {
+  const where =
+    primary === undefined
+      ? 'there is no primary now; try again'
+      : `the primary is on node '${primary.id}'; send it there`
+  return new KagamiError('KAGAMI_NOT_PRIMARY', `the entry was not applied to '${token}': ${why}; ${where}`, {
+    retryable: true,
+    details: { token, primary: primary ?? null },
+  })
+}
+
+export function copyFailed(token: string, error: KagamiError | undefined): KagamiError {
+  return new KagamiError(
+    'KAGAMI_TOKEN_FAILED',
+    `the copy of '${token}' on this node has failed: ${error?.message ?? 'unknown'}`,
+    {
+      cause: error,
+      details: { token, code: error?.code ?? null },
+    },
   )
 }

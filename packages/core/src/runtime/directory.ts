@@ -77,7 +77,9 @@ export class Directory {
     await keepWatching(
       () => session.watch(`${kind}/`, { signal }),
       (documents) => {
-        const changed = table.update(documents, (name, error) => logger.error(`the document ${name} can't be read; keeping what it held before`, { error }))
+        const changed = table.update(documents, (name, error) =>
+          logger.error(`the document ${name} can't be read; keeping what it held before`, { error }),
+        )
         this.#loaded = { ...this.#loaded, [kind]: true }
         if (changed.size > 0) this.#onChange(changed)
         this.nudge()

@@ -74,7 +74,13 @@ export class MarkerQueue {
     this.#append(
       log,
       marker.nonce,
-      encodeFrame({ kind: 'marker', token, incarnation: this.#context.incarnation(), nonce: marker.nonce, timeMs: clock.now() }),
+      encodeFrame({
+        kind: 'marker',
+        token,
+        incarnation: this.#context.incarnation(),
+        nonce: marker.nonce,
+        timeMs: clock.now(),
+      }),
       0,
     )
   }

@@ -61,9 +61,13 @@ export class Membership {
   /** @throws KAGAMI_SESSION_LOST (retryable) while there is none */
   requireSession(): Session {
     if (this.#current === undefined) {
-      throw new KagamiError('KAGAMI_SESSION_LOST', 'this node has no session with the coordinator now; it is connecting again, try later', {
-        retryable: true,
-      })
+      throw new KagamiError(
+        'KAGAMI_SESSION_LOST',
+        'this node has no session with the coordinator now; it is connecting again, try later',
+        {
+          retryable: true,
+        },
+      )
     }
     return this.#current.session
   }
@@ -72,7 +76,7 @@ export class Membership {
   async run(signal: AbortSignal, joined: () => void): Promise<void> {
     const { clock, random, logger } = this.#context.settings.seams
     let first = true
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       try {
         const session = await this.#context.coordinator.connect({ signal })
         try {
@@ -123,7 +127,9 @@ export class Membership {
   async #live(session: Session, member: string, signal: AbortSignal, joined: () => void): Promise<void> {
     const { events, settings } = this.#context
     const { logger } = settings.seams
-    const scope = new Scope((task, error) => logger.error(`the ${task} loop ended with an error; leaving the session`, { error }))
+    const scope = new Scope((task, error) =>
+      logger.error(`the ${task} loop ended with an error; leaving the session`, { error }),
+    )
     this.#current = { session, member }
     this.#leaseHeld = true
     events.emit('joined', { member })
@@ -194,7 +200,10 @@ export function decodeMembers(records: readonly MemberRecord[]): LiveMember[] {
 export async function keepWatching<T>(
   watch: () => AsyncIterable<T>,
   onValue: (value: T) => void,
-  context: Pick<Settings<never, never>['seams'], 'clock' | 'random' | 'logger'> & { readonly signal: AbortSignal; readonly what: string },
+  context: Pick<Settings<never, never>['seams'], 'clock' | 'random' | 'logger'> & {
+    readonly signal: AbortSignal
+    readonly what: string
+  },
 ): Promise<void> {
   const { clock, random, logger, signal, what } = context
   for (let failures = 0; !signal.aborted; failures++) {

@@ -7,11 +7,22 @@ import { copiesOf, holdsForOwner } from '../engine/assignment-steps.js'
 import type { Assignment, Spec } from '../engine/documents.js'
 import { reportDocument, bucketOf } from '../engine/documents.js'
 import { frameOverhead } from '../engine/frame.js'
-import type { AlterOptions, Health, JsonValue, Kagami, KagamiEvents, KagamiOptions, Location, NodeRef, Token, TokenOptions } from './api.js'
+import type {
+  AlterOptions,
+  Health,
+  JsonValue,
+  Kagami,
+  KagamiEvents,
+  KagamiOptions,
+  Location,
+  NodeRef,
+  Token,
+  TokenOptions,
+} from './api.js'
 import { Controller } from './controller.js'
 import { Copies } from './copies.js'
 import { noCopy, unknownToken } from './copy-errors.js'
-import type { RoleHooks } from './copy.js'
+import type { RoleHooks } from './copy-role.js'
 import { Directory } from './directory.js'
 import { Events } from './events.js'
 import { Membership } from './membership.js'
@@ -135,7 +146,8 @@ class Node<R, C> implements Kagami<R, C> {
   }
 
   async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#started) throw new KagamiError('KAGAMI_STOPPED', 'this node was started before; make another with createKagami')
+    if (this.#started)
+      throw new KagamiError('KAGAMI_STOPPED', 'this node was started before; make another with createKagami')
     this.#started = true
     this.#status = 'starting'
     const link = linkedAbort(this.#scope.signal, ...(options.signal === undefined ? [] : [options.signal]))
@@ -171,10 +183,12 @@ class Node<R, C> implements Kagami<R, C> {
       this.#setHooks(name, options)
       const before = this.#directory.assignment(name)
       const spec = await this.#specs.ensure(name, wanted, options.adopt ?? false, signal)
-      const claims = spec.primary === 'self' && spec.owner === this.#settings.node.id && spec.generation !== before?.generation
+      const claims =
+        spec.primary === 'self' && spec.owner === this.#settings.node.id && spec.generation !== before?.generation
       await this.#directory.until(() => {
         const assignment = this.#directory.assignment(name)
-        if (assignment === undefined || assignment.generation < spec.generation || assignment.phase !== 'open') return false
+        if (assignment === undefined || assignment.generation < spec.generation || assignment.phase !== 'open')
+          return false
         if (claims) return this.#copies.get(name)?.role === 'primary'
         return assignment.primary !== null
       }, signal)
@@ -189,7 +203,8 @@ class Node<R, C> implements Kagami<R, C> {
 
   tokens(): readonly string[] {
     const names: string[] = []
-    for (const { token, phase } of this.#directory.assignments()) if (phase === 'opening' || phase === 'open') names.push(token)
+    for (const { token, phase } of this.#directory.assignments())
+      if (phase === 'opening' || phase === 'open') names.push(token)
     return names.sort()
   }
 
@@ -221,7 +236,12 @@ class Node<R, C> implements Kagami<R, C> {
       await this.#specs.change(name, signal, (spec) => {
         const { replicas = spec.replicas, weight = spec.weight } = options
         const owned = { failover: options.failover ?? spec.failover, failback: options.failback ?? spec.failback }
-        const checked = tokenSettings({ primary: spec.primary, replicas, weight, ...(spec.primary === 'self' ? owned : pick(options)) })
+        const checked = tokenSettings({
+          primary: spec.primary,
+          replicas,
+          weight,
+          ...(spec.primary === 'self' ? owned : pick(options)),
+        })
         return { ...spec, ...checked }
       })
     })
@@ -232,7 +252,11 @@ class Node<R, C> implements Kagami<R, C> {
     const { to } = options
     await this.#call(options.signal, async (signal) => {
       if (!this.#membership.members.some((member) => member.node === to)) {
-        throw badOption('to', to, `the id of a live node: ${this.#membership.members.map(({ node }) => node).join(', ')}`)
+        throw badOption(
+          'to',
+          to,
+          `the id of a live node: ${this.#membership.members.map(({ node }) => node).join(', ')}`,
+        )
       }
       const nonce = this.#settings.seams.random.uint64().toString(16)
       await this.#specs.change(name, signal, (spec) => ({ ...spec, handover: { to, nonce } }))
@@ -257,7 +281,12 @@ class Node<R, C> implements Kagami<R, C> {
   async remove(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     tokenName(name)
     await this.#call(options.signal, async (signal) => {
-      const { generation } = await this.#specs.change(name, signal, (spec) => ({ ...spec, removed: true, handover: null, adopt: null }))
+      const { generation } = await this.#specs.change(name, signal, (spec) => ({
+        ...spec,
+        removed: true,
+        handover: null,
+        adopt: null,
+      }))
       await this.#directory.until(() => {
         const assignment = this.#directory.assignment(name)
         if (assignment === undefined) return false
@@ -273,11 +302,14 @@ class Node<R, C> implements Kagami<R, C> {
     if (status !== 'running') problems.push(`the node is ${status}`)
     if (this.#controller.problem !== undefined) problems.push(this.#controller.problem)
     for (const { token, error } of this.#copies.replaced()) {
-      problems.push(`the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`)
+      problems.push(
+        `the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`,
+      )
     }
     for (const { token, error, snapshotError } of copies) {
       if (error !== undefined) problems.push(`the copy of '${token}' has failed: ${error.message}`)
-      if (snapshotError !== undefined) problems.push(`snapshots of '${token}' fail, its log is not truncated: ${snapshotError.message}`)
+      if (snapshotError !== undefined)
+        problems.push(`snapshots of '${token}' fail, its log is not truncated: ${snapshotError.message}`)
     }
     return {
       ok: problems.length === 0,
@@ -324,7 +356,11 @@ class Node<R, C> implements Kagami<R, C> {
     const room = this.#settings.log.maxRecordBytes - frameOverhead(MAX_TOKEN_BYTES)
     const wanted = this.#settings.limits.maxEntryBytes
     if (wanted !== undefined && wanted > room) {
-      throw badOption('limits.maxEntryBytes', wanted, `at most ${room}, which is what the log '${this.#settings.log.name}' takes`)
+      throw badOption(
+        'limits.maxEntryBytes',
+        wanted,
+        `at most ${room}, which is what the log '${this.#settings.log.name}' takes`,
+      )
     }
     return wanted ?? Math.min(DEFAULT_MAX_ENTRY_BYTES, room)
   }
@@ -346,7 +382,9 @@ class Node<R, C> implements Kagami<R, C> {
 
   /** Hands the primaries over, and waits for what is under way. */
   async #leave(signal: AbortSignal): Promise<void> {
-    const others = this.#membership.members.filter(({ node, data }) => node !== this.#settings.node.id && data.draining === 'no')
+    const others = this.#membership.members.filter(
+      ({ node, data }) => node !== this.#settings.node.id && data.draining === 'no',
+    )
     if (others.length > 0 && this.#membership.session !== undefined) {
       await this.#membership.setDraining('leaving', signal)
       await this.#directory.until(() => !this.#hasMovablePrimary(others.map(({ node }) => node)), signal)
@@ -372,7 +410,11 @@ class Node<R, C> implements Kagami<R, C> {
     this.#scope.abort(reason)
     await this.#scope.settled()
     for (const adapter of [...this.#adapters()].reverse()) {
-      await adapter.stop().catch((error: unknown) => this.#settings.seams.logger.warn(`the adapter '${adapter.name}' failed to stop`, { error }))
+      await adapter
+        .stop()
+        .catch((error: unknown) =>
+          this.#settings.seams.logger.warn(`the adapter '${adapter.name}' failed to stop`, { error }),
+        )
     }
   }
 
@@ -380,7 +422,10 @@ class Node<R, C> implements Kagami<R, C> {
   async #within(ms: number, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { clock, logger } = this.#settings.seams
     const controller = new AbortController()
-    const late = new KagamiError('KAGAMI_TIMEOUT', `stopping took longer than ${Math.round(ms)} ms; going on without waiting`)
+    const late = new KagamiError(
+      'KAGAMI_TIMEOUT',
+      `stopping took longer than ${Math.round(ms)} ms; going on without waiting`,
+    )
     const timer = clock.timer(ms, () => controller.abort(late))
     try {
       await orAborted(work(controller.signal), controller.signal)
@@ -416,7 +461,10 @@ class Node<R, C> implements Kagami<R, C> {
       for (const copy of this.#copies.values()) {
         const { token } = copy
         const remembered = this.#remembered.get(token)
-        const lost = this.#directory.loaded && this.#directory.spec(token) === undefined && this.#directory.assignment(token) === undefined
+        const lost =
+          this.#directory.loaded &&
+          this.#directory.spec(token) === undefined &&
+          this.#directory.assignment(token) === undefined
         if (!lost || remembered === undefined || remembered.removed || this.#membership.session === undefined) continue
         const { incarnation, epoch } = copy.report()
         if (incarnation === 0) continue
@@ -445,10 +493,16 @@ class Node<R, C> implements Kagami<R, C> {
 
   #unusable(): KagamiError | undefined {
     if (!this.#started || this.#status === 'starting') {
-      return new KagamiError('KAGAMI_NOT_STARTED', `node '${this.#settings.node.id}' is not started; await start() first`)
+      return new KagamiError(
+        'KAGAMI_NOT_STARTED',
+        `node '${this.#settings.node.id}' is not started; await start() first`,
+      )
     }
     if (this.#scope.signal.aborted || this.#status === 'stopped') {
-      return new KagamiError('KAGAMI_STOPPED', `node '${this.#settings.node.id}' is stopped; use another node, or make a new one`)
+      return new KagamiError(
+        'KAGAMI_STOPPED',
+        `node '${this.#settings.node.id}' is stopped; use another node, or make a new one`,
+      )
     }
     return undefined
   }
@@ -523,10 +577,14 @@ function pick({ failover, failback }: AlterOptions): AlterOptions {
 }
 
 function lostTarget(token: string, to: string): KagamiError {
-  return new KagamiError('KAGAMI_NO_COPY', `the handover of '${token}' was given up: node '${to}' was lost. Choose another node`, {
-    retryable: true,
-    details: { token, to },
-  })
+  return new KagamiError(
+    'KAGAMI_NO_COPY',
+    `the handover of '${token}' was given up: node '${to}' was lost. Choose another node`,
+    {
+      retryable: true,
+      details: { token, to },
+    },
+  )
 }
 
 function asStopped(error: unknown): KagamiError {

@@ -12,7 +12,12 @@ const MAX_META_BYTES = 4096
 
 export interface Settings<R, C> {
   readonly cluster: string
-  readonly node: { readonly id: string; readonly zone: string | null; readonly capacity: number; readonly meta: JsonValue }
+  readonly node: {
+    readonly id: string
+    readonly zone: string | null
+    readonly capacity: number
+    readonly meta: JsonValue
+  }
   readonly log: KagamiOptions<R, C>['log']
   readonly coordinator: KagamiOptions<R, C>['coordinator']
   readonly snapshots: KagamiOptions<R, C>['snapshots']
@@ -82,7 +87,8 @@ export function settings<R, C>(options: KagamiOptions<R, C>): Settings<R, C> {
     stateMachine: options.stateMachine,
     codec: options.codec ?? (bytesCodec as unknown as Codec<C>),
     limits: {
-      maxEntryBytes: limits.maxEntryBytes === undefined ? undefined : whole('limits.maxEntryBytes', limits.maxEntryBytes, 1),
+      maxEntryBytes:
+        limits.maxEntryBytes === undefined ? undefined : whole('limits.maxEntryBytes', limits.maxEntryBytes, 1),
       maxFrameBytes: whole('limits.maxFrameBytes', limits.maxFrameBytes ?? 262_144, 1),
       maxFrameEntries: whole('limits.maxFrameEntries', limits.maxFrameEntries ?? 1024, 1),
       maxInFlightEntries: whole('limits.maxInFlightEntries', limits.maxInFlightEntries ?? 4096, 1),
@@ -137,7 +143,12 @@ export function tokenSettings(options: TokenOptions): TokenSettings {
 
 /** @throws KAGAMI_BAD_OPTION */
 export function tokenName(token: unknown): string {
-  if (typeof token !== 'string' || token === '' || Buffer.byteLength(token) > MAX_TOKEN_BYTES || Buffer.from(token).toString() !== token) {
+  if (
+    typeof token !== 'string' ||
+    token === '' ||
+    Buffer.byteLength(token) > MAX_TOKEN_BYTES ||
+    Buffer.from(token).toString() !== token
+  ) {
     throw badOption('token', token, `a non-empty string of at most ${MAX_TOKEN_BYTES} bytes in UTF-8`)
   }
   return token
@@ -169,16 +180,19 @@ function methods(option: string, value: unknown, names: readonly string[]): void
 }
 
 function whole(option: string, value: number, least: number): number {
-  if (!Number.isSafeInteger(value) || value < least) throw badOption(option, value, `a whole number of at least ${least}`)
+  if (!Number.isSafeInteger(value) || value < least)
+    throw badOption(option, value, `a whole number of at least ${least}`)
   return value
 }
 
 function atLeast(option: string, value: number, least: number): number {
-  if (typeof value !== 'number' || !(value >= least) || value === Infinity) throw badOption(option, value, `a number of at least ${least}`)
+  if (typeof value !== 'number' || !(value >= least) || value === Infinity)
+    throw badOption(option, value, `a number of at least ${least}`)
   return value
 }
 
 function positive(option: string, value: number): number {
-  if (typeof value !== 'number' || !(value > 0) || value === Infinity) throw badOption(option, value, 'a number above 0')
+  if (typeof value !== 'number' || !(value > 0) || value === Infinity)
+    throw badOption(option, value, 'a number above 0')
   return value
 }

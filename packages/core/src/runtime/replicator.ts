@@ -2,7 +2,15 @@
  * The write side of a copy: takes entries while this node is the primary, appends sealed frames, and settles each entry by
  * what the read loop has counted. It never decides by itself that an entry is applied or rejected: the log does (engine/term.ts).
  */
-import { KagamiError, isKagamiError, type Clock, type Logger, type Offset, type Random, type TokenLog } from '../contract/index.js'
+import {
+  KagamiError,
+  isKagamiError,
+  type Clock,
+  type Logger,
+  type Offset,
+  type Random,
+  type TokenLog,
+} from '../contract/index.js'
 import type { CopyState } from '../engine/admission.js'
 import { Term, type Appendable } from '../engine/term.js'
 import type { Replicated } from './api.js'
@@ -152,7 +160,13 @@ export class Replicator {
       if (committed === undefined) over.push(term)
       else {
         this.#release(committed)
-        rejectAll(committed, indeterminate(this.#context.token, 'it is committed, but this copy was restored past it and never saw its result'))
+        rejectAll(
+          committed,
+          indeterminate(
+            this.#context.token,
+            'it is committed, but this copy was restored past it and never saw its result',
+          ),
+        )
       }
     }
     this.#terms = this.#terms.filter((term) => !(term.closed && !term.hasSealed))
@@ -211,7 +225,9 @@ export class Replicator {
         this.#admitWaiting()
         return entry.reject(signal.reason)
       }
-      entry.reject(indeterminate(this.#context.token, 'the call was aborted after its entry had been sealed', signal.reason))
+      entry.reject(
+        indeterminate(this.#context.token, 'the call was aborted after its entry had been sealed', signal.reason),
+      )
     }
     signal.addEventListener('abort', onAbort, { once: true })
     entry.forget = () => signal.removeEventListener('abort', onAbort)

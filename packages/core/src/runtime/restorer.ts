@@ -50,7 +50,11 @@ export interface RestoreContext<R, C> {
   /** How long an answer that may be stale, or an unreachable store, is asked again. */
   readonly patienceMs: number
   readonly maxBatchBytes: number
-  readonly onProgress: (progress: { readonly snapshot: string | undefined; readonly bytes: number; readonly totalBytes: number | undefined }) => void
+  readonly onProgress: (progress: {
+    readonly snapshot: string | undefined
+    readonly bytes: number
+    readonly totalBytes: number | undefined
+  }) => void
   readonly signal: AbortSignal
 }
 
@@ -83,8 +87,10 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
       const from = await findOpenFrame(context, range)
       if (from !== undefined) return fromOpenFrame(context, from)
       const now = `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`
-      if (listed.complete && damaged.size === 0 && seen === now) throw gap(context.token, range.start, listed.refs.length)
-      if (listed.complete && seen === now && waitedMs >= context.patienceMs) throw gap(context.token, range.start, listed.refs.length)
+      if (listed.complete && damaged.size === 0 && seen === now)
+        throw gap(context.token, range.start, listed.refs.length)
+      if (listed.complete && seen === now && waitedMs >= context.patienceMs)
+        throw gap(context.token, range.start, listed.refs.length)
       // A snapshot that failed to load may have failed for a passing reason.
       damaged.clear()
       seen = now
@@ -138,14 +144,21 @@ async function load<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): Prom
     reader.finish()
     // The listing and the blob are stored apart: the blob's own metadata, which its checksum covers, is what counts.
     if (!isDeepStrictEqual(reader.meta, ref.meta)) {
-      throw new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `snapshot ${ref.meta.id} is listed with other metadata than it holds`)
+      throw new KagamiError(
+        'KAGAMI_SNAPSHOT_CORRUPT',
+        `snapshot ${ref.meta.id} is listed with other metadata than it holds`,
+      )
     }
   }
   const chunks = state()
   // Without `return`: a state machine that stops reading at its own end must not keep the rest from being checked.
   const borrowed = { [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) }
   const { incarnation, nextIndex } = ref.meta
-  await machine.restore(borrowed, { token, next: { incarnation, index: nextIndex }, schemaVersion: ref.meta.schemaVersion })
+  await machine.restore(borrowed, {
+    token,
+    next: { incarnation, index: nextIndex },
+    schemaVersion: ref.meta.schemaVersion,
+  })
   for await (const rest of chunks) void rest
   if (!reader.whole) throw new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `snapshot ${ref.meta.id} was not read to its end`)
   const anchor = { offset: BigInt(ref.meta.anchor.offset), checksum: ref.meta.anchor.checksum }
@@ -176,7 +189,13 @@ async function findOpenFrame<R, C>(
     for (const { offset, bytes } of batch.records) {
       const frame = decodeFrame(bytes)
       // Leftovers of other tokens, and of older incarnations, of whoever had this log before.
-      if (frame.kind === 'skipped' || frame.kind === 'marker' || frame.token !== token || frame.incarnation < incarnation) continue
+      if (
+        frame.kind === 'skipped' ||
+        frame.kind === 'marker' ||
+        frame.token !== token ||
+        frame.incarnation < incarnation
+      )
+        continue
       return frame.kind === 'open' ? offset : undefined
     }
     if (batch.next >= range.end || batch.next === batch.end) return undefined

@@ -204,10 +204,14 @@ export class Snapshotter {
     const { token, logger, events, clock, metrics } = this.#context
     const failure = isKagamiError(error)
       ? error
-      : new KagamiError('KAGAMI_SNAPSHOT_FAILED', `the state machine of '${token}' could not be persisted; mend its snapshot()`, {
-          cause: error,
-          details: { token },
-        })
+      : new KagamiError(
+          'KAGAMI_SNAPSHOT_FAILED',
+          `the state machine of '${token}' could not be persisted; mend its snapshot()`,
+          {
+            cause: error,
+            details: { token },
+          },
+        )
     this.#error = failure
     this.#pausedUntilMs = clock.monotonicMs() + PAUSE_AFTER_FAILURE_MS
     // The entries stay uncovered: try again after the pause, whatever the cadence says.

@@ -1,7 +1,7 @@
 /** A token as the application holds it: a thin view of whatever copy this node has at the moment. */
 import { KagamiError, type Codec, type Position, type StateMachine } from '../contract/index.js'
 import type { Lag, NodeRef, Replicated, Role, Token } from './api.js'
-import { noCopy, unknownToken } from './copy-errors.js'
+import { noCopy, notPrimary, unknownToken } from './copy-errors.js'
 import type { Copy } from './copy.js'
 
 export interface HandleContext<R, C> {
@@ -58,7 +58,7 @@ class Handle<R, C> implements Token<R, C> {
     if (bytes.length > limit) throw tooLarge(this.name, bytes.length, limit)
     if (this.#context.removed(this.name)) throw unknownToken(this.name)
     const copy = this.#context.copy(this.name)
-    if (copy === undefined) throw this.#notHere()
+    if (copy === undefined) throw notPrimary(this.name, 'this node holds no copy', this.#context.primaryOf(this.name))
     return copy.replicate(bytes, options.signal)
   }
 
@@ -77,19 +77,14 @@ class Handle<R, C> implements Token<R, C> {
     if (copy === undefined) throw this.#context.removed(this.name) ? unknownToken(this.name) : noCopy(this.name)
     return copy
   }
-
-  #notHere(): KagamiError {
-    const primary = this.#context.primaryOf(this.name)
-    const where = primary === undefined ? 'there is no primary now' : `the primary is on node '${primary.id}'`
-    return new KagamiError('KAGAMI_NOT_PRIMARY', `this node holds no copy of '${this.name}'; ${where}. Send the entry there`, {
-      retryable: true,
-      details: { token: this.name, primary: primary ?? null },
-    })
-  }
 }
 
 function tooLarge(token: string, bytes: number, limit: number): KagamiError {
-  return new KagamiError('KAGAMI_ENTRY_TOO_LARGE', `an entry of ${bytes} bytes is too large for '${token}'; the limit is ${limit}. Split it, or raise limits.maxEntryBytes as far as the log allows`, {
-    details: { token, bytes, limit },
-  })
+  return new KagamiError(
+    'KAGAMI_ENTRY_TOO_LARGE',
+    `an entry of ${bytes} bytes is too large for '${token}'; the limit is ${limit}. Split it, or raise limits.maxEntryBytes as far as the log allows`,
+    {
+      details: { token, bytes, limit },
+    },
+  )
 }

@@ -2,7 +2,14 @@
  * The controller's slow work on one token: giving it a log and an open frame, ending its incarnation, and cleaning up after it. Each is safe to repeat, and
  * safe to be carried out late by a controller that was deposed meanwhile.
  */
-import { KagamiError, type CommitLog, type Offset, type Seams, type SnapshotStore, type TokenLog } from '../contract/index.js'
+import {
+  KagamiError,
+  type CommitLog,
+  type Offset,
+  type Seams,
+  type SnapshotStore,
+  type TokenLog,
+} from '../contract/index.js'
 import type { Assignment, Spec } from '../engine/documents.js'
 import { decodeFrame, encodeFrame } from '../engine/frame.js'
 
@@ -42,7 +49,11 @@ export async function allocateIncarnation(
 }
 
 /** Takes an existing log over, as a spec describes it. What the description misses is healed by the copies. */
-export function adoptIncarnation(spec: Spec, adopt: NonNullable<Spec['adopt']>, replicas: readonly string[]): Assignment {
+export function adoptIncarnation(
+  spec: Spec,
+  adopt: NonNullable<Spec['adopt']>,
+  replicas: readonly string[],
+): Assignment {
   return {
     token: spec.token,
     generation: spec.generation,
@@ -90,7 +101,12 @@ export async function cleanUp(context: LifecycleContext, assignment: Assignment)
   return { ...assignment, phase: 'gone' }
 }
 
-async function appendOpen(context: LifecycleContext, assignment: Assignment, incarnation: number, deleted: boolean): Promise<void> {
+async function appendOpen(
+  context: LifecycleContext,
+  assignment: Assignment,
+  incarnation: number,
+  deleted: boolean,
+): Promise<void> {
   const { log, clock, signal } = context
   const { token } = assignment
   const opened = await log.open(assignment.log.address, { token, signal })
@@ -105,17 +121,28 @@ async function appendOpen(context: LifecycleContext, assignment: Assignment, inc
   }
 }
 
-async function readBack(log: TokenLog, offset: Offset, token: string, incarnation: number, signal: AbortSignal): Promise<void> {
+async function readBack(
+  log: TokenLog,
+  offset: Offset,
+  token: string,
+  incarnation: number,
+  signal: AbortSignal,
+): Promise<void> {
   for await (const batch of log.read(offset, { signal, lookMs: 1_000, maxBatchBytes: 65_536 })) {
     const record = batch.records[0]
     if (record === undefined) continue
     const frame = decodeFrame(record.bytes)
-    if (record.offset === offset && frame.kind === 'open' && frame.token === token && frame.incarnation === incarnation) return
+    if (record.offset === offset && frame.kind === 'open' && frame.token === token && frame.incarnation === incarnation)
+      return
     break
   }
-  throw new KagamiError('KAGAMI_LOG_LOST_TAIL', `the open frame of '${token}' was acknowledged at offset ${offset}, but another record is there`, {
-    retryable: true,
-  })
+  throw new KagamiError(
+    'KAGAMI_LOG_LOST_TAIL',
+    `the open frame of '${token}' was acknowledged at offset ${offset}, but another record is there`,
+    {
+      retryable: true,
+    },
+  )
 }
 
 function logReplaced(token: string, address: string): KagamiError {

@@ -2,7 +2,15 @@
  * What people want of tokens, as documents: creates, claims, alters, hands over, removes. Every change is a compare-and-set
  * that is safe to repeat, so an unknown outcome is settled by reading again.
  */
-import { isKagamiError, KagamiError, type CommitLog, type Offset, type Seams, type Session, type SnapshotStore } from '../contract/index.js'
+import {
+  isKagamiError,
+  KagamiError,
+  type CommitLog,
+  type Offset,
+  type Seams,
+  type Session,
+  type SnapshotStore,
+} from '../contract/index.js'
 import { bucketOf, specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { decodeFrame } from '../engine/frame.js'
 import { newestFirst } from '../engine/snapshot-policy.js'
@@ -90,9 +98,13 @@ export class TokenSpecs {
     }
     if (current.primary === 'balanced' || current.owner === node) return current
     if (current.owner !== null && this.#context.lives(current.owner)) {
-      throw new KagamiError('KAGAMI_TOKEN_OWNED', `token '${token}' is owned by the live node '${current.owner}'; only its owner may claim it`, {
-        details: { token, owner: current.owner },
-      })
+      throw new KagamiError(
+        'KAGAMI_TOKEN_OWNED',
+        `token '${token}' is owned by the live node '${current.owner}'; only its owner may claim it`,
+        {
+          details: { token, owner: current.owner },
+        },
+      )
     }
     return { ...current, owner: node, handover: { to: node, nonce: random.uint64().toString(16) } }
   }
@@ -105,7 +117,8 @@ export class TokenSpecs {
     const { log, store } = this.#context
     const snapshots = newestFirst(await store.list(token, { signal }))
     const inUse = new Set<string>()
-    for (const assignment of this.#context.assignments()) if (assignment.phase !== 'gone') inUse.add(assignment.log.address)
+    for (const assignment of this.#context.assignments())
+      if (assignment.phase !== 'gone') inUse.add(assignment.log.address)
     let best: Spec['adopt'] = null
     for (const address of await log.find(token, inUse, { signal })) {
       const opened = await this.#lastOpening(token, address, signal)
@@ -137,7 +150,10 @@ export class TokenSpecs {
         for (const { bytes } of batch.records) {
           const frame = decodeFrame(bytes)
           if (frame.kind === 'skipped' || frame.kind === 'marker' || frame.token !== token) continue
-          if (frame.kind === 'open') found = frame.deleted ? null : { incarnation: frame.incarnation, epoch: 0, log: { address, identity: log.identity } }
+          if (frame.kind === 'open')
+            found = frame.deleted
+              ? null
+              : { incarnation: frame.incarnation, epoch: 0, log: { address, identity: log.identity } }
           else if (found !== null && frame.epoch > found.epoch) found = { ...found, epoch: frame.epoch }
         }
         next = batch.next
@@ -150,7 +166,11 @@ export class TokenSpecs {
   }
 
   /** Undefined from `change` writes nothing. */
-  async #update(token: string, signal: AbortSignal, change: (current: Spec | undefined) => Spec | undefined): Promise<Spec | undefined> {
+  async #update(
+    token: string,
+    signal: AbortSignal,
+    change: (current: Spec | undefined) => Spec | undefined,
+  ): Promise<Spec | undefined> {
     const { clock, random } = this.#context
     const name = `specs/${bucketOf(token)}`
     for (let failures = 0; ; failures++) {

@@ -14,7 +14,13 @@ export class VerifiedRecord {
   }
 
   /** Adds an id and gives all that are known, the newest `keep` + 1 at least. */
-  async add(token: string, incarnation: number, id: string, keep: number, options: CallOptions): Promise<ReadonlySet<string>> {
+  async add(
+    token: string,
+    incarnation: number,
+    id: string,
+    keep: number,
+    options: CallOptions,
+  ): Promise<ReadonlySet<string>> {
     const name = `snapshots/${bucketOf(token)}`
     for (;;) {
       const session = this.#session()

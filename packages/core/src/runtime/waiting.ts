@@ -61,7 +61,11 @@ export function linkedAbort(...parents: readonly AbortSignal[]): {
 }
 
 /** A pause that doubles with each failure in a row, with jitter. */
-export function backoffMs(failures: number, limits: { readonly first: number; readonly longest: number }, random: Random): number {
+export function backoffMs(
+  failures: number,
+  limits: { readonly first: number; readonly longest: number },
+  random: Random,
+): number {
   const full = Math.min(limits.longest, limits.first * 2 ** Math.min(failures, 30))
   return full * (0.5 + random.fraction() / 2)
 }

@@ -9,7 +9,9 @@ function spread(cluster: TestCluster): { primaries: number[]; copies: number[]; 
   const located = names.map((name) => any?.locate(name))
   const ids = [...cluster.nodes.keys()]
   const primaries = ids.map((id) => located.filter((at) => at?.primary?.id === id).length)
-  const copies = ids.map((id) => located.filter((at) => at?.primary?.id === id || at?.replicas.some((ref) => ref.id === id)).length)
+  const copies = ids.map(
+    (id) => located.filter((at) => at?.primary?.id === id || at?.replicas.some((ref) => ref.id === id)).length,
+  )
   const complete = located.every((at) => at?.primary !== undefined && at.replicas.length === 1)
   return { primaries, copies, complete }
 }
@@ -56,7 +58,10 @@ test('a handover moves the primary without losing or refusing for long', async (
   const a = await cluster.start('a')
   const b = await cluster.start('b')
   const orders = await a.token('orders', { replicas: 1 })
-  await eventually(() => cluster.primary('orders') && b.get('orders')?.lag.caughtUp && a.get('orders')?.lag.caughtUp, 'both in sync')
+  await eventually(
+    () => cluster.primary('orders') && b.get('orders')?.lag.caughtUp && a.get('orders')?.lag.caughtUp,
+    'both in sync',
+  )
   const from = cluster.primary('orders') === a ? 'a' : 'b'
   const to = from === 'a' ? 'b' : 'a'
   await a.handover('orders', { to })
@@ -115,7 +120,10 @@ test('an expired session makes a new member that is promoted under a new epoch, 
   await orders.replicate(bytes('one'))
   const before = a.health().member
   cluster.world.coordination.expire('a')
-  await eventually(() => a.health().member !== undefined && a.health().member !== before && orders.role === 'primary', 'a new member serves')
+  await eventually(
+    () => a.health().member !== undefined && a.health().member !== before && orders.role === 'primary',
+    'a new member serves',
+  )
   expect(orders.epoch).toBe(2)
   await orders.replicate(bytes('two'))
   expect((orders.state as Ledger).lines).toEqual(['one', 'two'])
@@ -146,11 +154,17 @@ test('a coordinator that was wiped is filled again by the nodes, and nothing is 
   const a = await cluster.start('a')
   const b = await cluster.start('b')
   const orders = await a.token('orders', { replicas: 1 })
-  await eventually(() => a.get('orders')?.lag.caughtUp && b.get('orders')?.lag.caughtUp && cluster.primary('orders'), 'two copies')
+  await eventually(
+    () => a.get('orders')?.lag.caughtUp && b.get('orders')?.lag.caughtUp && cluster.primary('orders'),
+    'two copies',
+  )
   await cluster.primary('orders')?.get('orders')?.replicate(bytes('before'))
   cluster.world.coordination.wipe()
   await eventually(() => a.locate('orders') === undefined, 'the wipe is noticed')
-  const primary = await eventually(() => a.locate('orders')?.primary !== undefined && cluster.primary('orders'), 'a primary again')
+  const primary = await eventually(
+    () => a.locate('orders')?.primary !== undefined && cluster.primary('orders'),
+    'a primary again',
+  )
   await primary.get('orders')?.replicate(bytes('after'))
   for (const node of [a, b]) {
     const copy = await eventually(() => node.get('orders')?.lag.caughtUp && node.get('orders'), 'a copy')
@@ -165,12 +179,18 @@ test('a coordinator restored from an old backup is overtaken by what the log say
   const a = await cluster.start('a')
   const b = await cluster.start('b')
   await a.token('orders', { replicas: 1 })
-  await eventually(() => a.get('orders')?.lag.caughtUp && b.get('orders')?.lag.caughtUp && cluster.primary('orders'), 'two copies')
+  await eventually(
+    () => a.get('orders')?.lag.caughtUp && b.get('orders')?.lag.caughtUp && cluster.primary('orders'),
+    'two copies',
+  )
   const backup = cluster.world.coordination.backup()
   for (const to of ['b', 'a', 'b']) {
     await eventually(() => a.get('orders')?.lag.caughtUp && b.get('orders')?.lag.caughtUp, 'both in sync')
     await a.handover('orders', { to })
-    await b.get('orders')?.replicate(bytes(to)).catch(() => undefined)
+    await b
+      .get('orders')
+      ?.replicate(bytes(to))
+      .catch(() => undefined)
   }
   const epoch = b.get('orders')?.epoch ?? 0
   expect(epoch).toBeGreaterThan(2)
@@ -194,7 +214,9 @@ test('creating a token whose log exists is refused unless it is adopted, and ado
   await cluster.stop('a')
   cluster.world.coordination.wipe()
   const b = await cluster.start('b')
-  await expect(b.token('orders', { replicas: 0, primary: 'self' })).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_EXISTS' })
+  await expect(b.token('orders', { replicas: 0, primary: 'self' })).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_EXISTS',
+  })
   const adopted = await b.token('orders', { replicas: 0, primary: 'self', adopt: true })
   await adopted.replicate(bytes('two'))
   expect((adopted.state as Ledger).lines).toEqual(['one', 'two'])

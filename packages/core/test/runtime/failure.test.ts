@@ -14,7 +14,9 @@ test('apply that throws stops that copy only: committed, reported, and the other
     orders.replicate(bytes('poison')),
     orders.replicate(bytes('behind the poison')),
   ])
-  const codes = outcomes.map((outcome) => (outcome.status === 'rejected' && isKagamiError(outcome.reason) ? outcome.reason.code : 'resolved'))
+  const codes = outcomes.map((outcome) =>
+    outcome.status === 'rejected' && isKagamiError(outcome.reason) ? outcome.reason.code : 'resolved',
+  )
   expect(codes).toEqual(['KAGAMI_APPLY_FAILED', 'KAGAMI_INDETERMINATE'])
   expect(failed).toEqual(['orders@1'])
   expect(orders.role).toBe('failed')
@@ -74,7 +76,10 @@ test('a log that loses its acknowledged tail is noticed: the copies stop instead
   const [address] = cluster.world.logs.addresses()
   cluster.world.logs.loseTail(address as string, 3)
   await eventually(() => a.health().copies[0]?.error && b.health().copies[0]?.error, 'both copies fail')
-  expect([a, b].map((node) => node.health().copies[0]?.error?.code)).toEqual(['KAGAMI_LOG_LOST_TAIL', 'KAGAMI_LOG_LOST_TAIL'])
+  expect([a, b].map((node) => node.health().copies[0]?.error?.code)).toEqual([
+    'KAGAMI_LOG_LOST_TAIL',
+    'KAGAMI_LOG_LOST_TAIL',
+  ])
 })
 
 test('a log that was deleted and created anew is refused', async () => {

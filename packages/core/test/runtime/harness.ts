@@ -1,7 +1,14 @@
 /** Starts whole clusters in one process, over the in-memory adapters, for tests of the runtime. */
 import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
 import { evenPlacement } from '@kagami/placement-even'
-import { createKagami, type Entry, type Kagami, type KagamiOptions, type StateMachine, type StateSnapshot } from '../../src/index.js'
+import {
+  createKagami,
+  type Entry,
+  type Kagami,
+  type KagamiOptions,
+  type StateMachine,
+  type StateSnapshot,
+} from '../../src/index.js'
 
 /** A state machine that remembers every entry, as text, in order. */
 export class Ledger implements StateMachine<number> {
@@ -48,7 +55,9 @@ export class TestCluster implements AsyncDisposable {
       stateMachine: () => new Ledger(),
       limits: { lookMs: 50, restoreTimeoutMs: 500 },
       placementLimits: { graceMs: 200 },
-      seams: { logger: process.env['KAGAMI_TEST_LOG'] ? console : { debug: quiet, info: quiet, warn: quiet, error: quiet } },
+      seams: {
+        logger: process.env['KAGAMI_TEST_LOG'] ? console : { debug: quiet, info: quiet, warn: quiet, error: quiet },
+      },
       ...options,
     })
   }
@@ -83,7 +92,11 @@ export class TestCluster implements AsyncDisposable {
 }
 
 /** Polls a condition until it holds; fails with what it last said. */
-export async function eventually<T>(condition: () => T | undefined | false, what: string, timeoutMs = 10_000): Promise<T> {
+export async function eventually<T>(
+  condition: () => T | undefined | false,
+  what: string,
+  timeoutMs = 10_000,
+): Promise<T> {
   const until = performance.now() + timeoutMs
   for (;;) {
     const value = condition()

@@ -13,7 +13,10 @@ test('a token that exists with other options is refused, and says which', async 
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
   await a.token('orders', { replicas: 1 })
-  await expect(a.token('orders', { replicas: 2 })).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OPTIONS', details: { option: 'replicas' } })
+  await expect(a.token('orders', { replicas: 2 })).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_OPTIONS',
+    details: { option: 'replicas' },
+  })
   await expect(a.token('orders', { replicas: 1 })).resolves.toMatchObject({ name: 'orders' })
 })
 

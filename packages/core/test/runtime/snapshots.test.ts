@@ -4,13 +4,19 @@ import { bytes, eventually, Ledger, TestCluster } from './harness.js'
 
 const often = { snapshotting: { everyEntries: 50 } }
 
-function phases(kagami: { on(event: 'snapshot', listener: (payload: KagamiEvents['snapshot']) => void): unknown }): string[] {
+function phases(kagami: {
+  on(event: 'snapshot', listener: (payload: KagamiEvents['snapshot']) => void): unknown
+}): string[] {
   const seen: string[] = []
   kagami.on('snapshot', ({ phase }) => seen.push(phase))
   return seen
 }
 
-async function fill(token: { replicate(value: Uint8Array): Promise<unknown> }, from: number, to: number): Promise<void> {
+async function fill(
+  token: { replicate(value: Uint8Array): Promise<unknown> },
+  from: number,
+  to: number,
+): Promise<void> {
   for (let i = from; i < to; i++) await token.replicate(bytes(`entry ${i}`))
 }
 
@@ -58,7 +64,10 @@ test('a damaged snapshot is passed over for the next older one', async () => {
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })
   const seen = phases(a)
   await fill(orders, 0, 230)
-  await eventually(() => seen.filter((phase) => phase === 'truncated').length >= 1 && !seen.at(-1)?.includes('captured'), 'snapshots')
+  await eventually(
+    () => seen.filter((phase) => phase === 'truncated').length >= 1 && !seen.at(-1)?.includes('captured'),
+    'snapshots',
+  )
   const store = cluster.world.snapshotStore()
   await store.start({ cluster: 'test', node: 'looker', logger: console, signal: new AbortController().signal })
   const [newest, older] = await store.list('orders', { signal: new AbortController().signal })
@@ -91,7 +100,7 @@ test('without a usable snapshot for a truncated log the copy fails loudly, and n
   expect(cluster.world.logs.records(cluster.world.logs.addresses()[0] as string).length).toBeGreaterThanOrEqual(before)
 })
 
-test("an outage of the store stops no write and truncates nothing; health says so, and it catches up", async () => {
+test('an outage of the store stops no write and truncates nothing; health says so, and it catches up', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a', often)
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })

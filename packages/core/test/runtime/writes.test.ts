@@ -112,7 +112,10 @@ test('a writer that is faster than the log waits, and above the bound is refused
   const outcomes = Array.from({ length: 100 }, (_, i) => code(orders.replicate(bytes(`entry ${i}`))))
   await new Promise((resolve) => setImmediate(resolve))
   mend()
-  const counts = (await Promise.all(outcomes)).reduce<Record<string, number>>((sum, outcome) => ({ ...sum, [outcome]: (sum[outcome] ?? 0) + 1 }), {})
+  const counts = (await Promise.all(outcomes)).reduce<Record<string, number>>(
+    (sum, outcome) => ({ ...sum, [outcome]: (sum[outcome] ?? 0) + 1 }),
+    {},
+  )
   expect(counts).toEqual({ resolved: 30, KAGAMI_OVERLOADED: 70 })
   expect((orders.state as Ledger).lines).toEqual(Array.from({ length: 30 }, (_, i) => `entry ${i}`))
 })
@@ -125,7 +128,9 @@ test('waitFor resolves on a replica when the position is applied, and rejects wh
   for (let i = 0; i < 3; i++) await primary.replicate(bytes(`${i}`))
   await reached
   expect(replica.next?.index).toBeGreaterThan(2)
-  await expect(replica.waitFor({ incarnation: 1, index: 99 }, { signal: AbortSignal.timeout(20) })).rejects.toThrow(/timeout/i)
+  await expect(replica.waitFor({ incarnation: 1, index: 99 }, { signal: AbortSignal.timeout(20) })).rejects.toThrow(
+    /timeout/i,
+  )
 })
 
 test('a write acknowledged on one node is seen by a sync that begins afterwards on any other', async () => {

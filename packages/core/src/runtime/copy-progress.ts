@@ -1,0 +1,102 @@
+/** How far a copy has come with its log, and who waits for it to come further. Only keeps count; never reads or applies. */
+import { comparePositions, type Clock, type LogBatch, type Position } from '../contract/index.js'
+import { decodeFrame } from '../engine/frame.js'
+import type { Lag } from './api.js'
+
+/** A copy that was not caught up for this long is no longer in sync. */
+const IN_SYNC_MS = 2_000
+
+interface Waiter {
+  readonly position: Position
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export class CopyProgress {
+  readonly #clock: Clock
+  /** Entries of the incarnation that `apply` has returned for. */
+  applied = 0
+  #knownEndIndex = 0
+  #lastAppliedTimeMs = 0
+  #lookedAtMs = -Infinity
+  #caughtUp = false
+  #caughtUpAtMs = -Infinity
+  #waiters: Waiter[] = []
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get lag(): Lag {
+    const behind = !this.#caughtUp && this.#lastAppliedTimeMs > 0
+    return {
+      entries: this.#caughtUp ? 0 : Math.max(0, this.#knownEndIndex - this.applied),
+      caughtUp: this.#caughtUp,
+      timeMs: behind ? Math.max(0, this.#clock.now() - this.#lastAppliedTimeMs) : 0,
+      lookAgeMs: this.#clock.monotonicMs() - this.#lookedAtMs,
+    }
+  }
+
+  get lookedAtMs(): number {
+    return this.#lookedAtMs
+  }
+
+  get inSync(): boolean {
+    return this.#clock.monotonicMs() - this.#caughtUpAtMs < IN_SYNC_MS
+  }
+
+  /** The copy starts from here: nothing is known of the log's end. */
+  restart(applied: number): void {
+    this.applied = applied
+    this.#caughtUp = false
+    this.#caughtUpAtMs = -Infinity
+  }
+
+  /** A batch has arrived: a look at the log, and how far it goes beyond what is applied, as far as the batch shows. */
+  looked(batch: LogBatch, token: string, incarnation: number): void {
+    this.#lookedAtMs = this.#clock.monotonicMs()
+    const last = batch.records[batch.records.length - 1]
+    if (last === undefined || batch.records.length < 2) return
+    const frame = decodeFrame(last.bytes)
+    if (frame.kind !== 'data' || frame.token !== token || frame.incarnation !== incarnation) return
+    this.#knownEndIndex = frame.firstIndex + frame.count
+    this.#caughtUp = false
+  }
+
+  /** The batch is dealt with. */
+  finished(batch: LogBatch): void {
+    this.#caughtUp = batch.next === batch.end
+    if (this.#caughtUp) this.#caughtUpAtMs = this.#lookedAtMs
+  }
+
+  /** A frame that was written at `timeMs` is applied. */
+  advance(applied: number, timeMs: number): void {
+    this.applied = applied
+    this.#lastAppliedTimeMs = timeMs
+  }
+
+  /** Resolves when `position` is applied. The function that comes with it gives up. */
+  wait(position: Position): { readonly reached: Promise<void>; forget(): void } {
+    let waiter: Waiter | undefined
+    const reached = new Promise<void>((resolve, reject) => {
+      waiter = { position, resolve, reject }
+      this.#waiters.push(waiter)
+    })
+    return { reached, forget: () => (this.#waiters = this.#waiters.filter((other) => other !== waiter)) }
+  }
+
+  /** Everything before `next` is applied. */
+  wake(next: Position): void {
+    if (this.#waiters.length === 0) return
+    const ready = this.#waiters.filter(({ position }) => comparePositions(next, position) > 0)
+    if (ready.length === 0) return
+    this.#waiters = this.#waiters.filter((waiter) => !ready.includes(waiter))
+    for (const waiter of ready) waiter.resolve()
+  }
+
+  rejectWaiters(error: unknown): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.reject(error)
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * The role of one copy: compares the assignment with what the copy has read, promotes, steps down, and tells the application.
+ * Reads nothing and applies nothing; the log decides whether a promotion holds.
+ */
+import type { KagamiError, Logger } from '../contract/index.js'
+import { compareEpochs, type CopyState } from '../engine/admission.js'
+import type { Assignment, CopyReport } from '../engine/documents.js'
+import type { Fence, Role } from './api.js'
+import type { Events } from './events.js'
+import { indeterminate, type Replicator } from './replicator.js'
+
+export interface RoleHooks {
+  onPromote(context: { readonly signal: AbortSignal; readonly fence: Fence }): void
+  onDemote(): void
+}
+
+export interface RoleContext {
+  readonly token: string
+  readonly incarnation: number
+  readonly replicator: Replicator
+  readonly events: Events
+  readonly logger: Logger
+  assignment(): Assignment
+  state(): CopyState
+  /** Whether the copy is restored, reads on, and has not failed. */
+  running(): boolean
+  /** This node's member; undefined while it has no session. */
+  member(): string | undefined
+  leaseHeld(): boolean
+  hooks(): RoleHooks | undefined
+  notPrimary(why: string): KagamiError
+  onChange(): void
+}
+
+export class CopyRole {
+  readonly #context: RoleContext
+  /** The highest pair that this copy was promoted to. */
+  #used: Fence
+  #refusal: CopyReport['seen'] = null
+  #serving: { readonly controller: AbortController; readonly fence: Fence } | undefined
+
+  constructor(context: RoleContext) {
+    this.#context = context
+    this.#used = { incarnation: context.incarnation, epoch: 0 }
+  }
+
+  /** What the controller must assign above; null while the assignment is followed. */
+  get refusal(): CopyReport['seen'] {
+    return this.#refusal
+  }
+
+  /** The epoch that this copy serves; 0 when it serves none. */
+  get servingEpoch(): number {
+    return this.#serving?.fence.epoch ?? 0
+  }
+
+  get role(): Role {
+    const live = this.#context.replicator.live
+    if (live === undefined) return 'replica'
+    if (live.phase !== 'serving') return 'promoting'
+    return this.#context.leaseHeld() ? 'primary' : 'suspended'
+  }
+
+  /** Acts on a new assignment, membership, lease, or state. */
+  evaluate(): void {
+    const { replicator, incarnation } = this.#context
+    const assignment = this.#context.assignment()
+    const state = this.#context.state()
+    const member = this.#context.member()
+    const mine = member !== undefined && assignment.primary?.member === member && assignment.incarnation === incarnation
+    const highest = compareEpochs(this.#used, state) > 0 ? this.#used : state
+    const live = replicator.live
+    if (live !== undefined && !(mine && live.epoch === assignment.epoch)) this.stepDown('another primary is assigned')
+    let refusal: CopyReport['seen'] = null
+    if (this.#context.running() && assignment.phase === 'open') {
+      if (mine && replicator.live === undefined) {
+        if (compareEpochs(assignment, highest) > 0 && !state.deleted) this.#promote(assignment)
+        else refusal = this.#seen(highest)
+      } else if (!mine && compareEpochs(assignment, state) < 0) {
+        refusal = this.#seen(state)
+      }
+    }
+    if (!sameSeen(refusal, this.#refusal)) {
+      this.#refusal = refusal
+      this.#context.onChange()
+    }
+    this.#updateServing('another primary is in force')
+  }
+
+  /** Takes no more entries; what is sealed waits for the log. */
+  stepDown(why: string): void {
+    this.#context.replicator.close(this.#context.notPrimary(why))
+    this.#updateServing(why)
+  }
+
+  /** A permanent append error ends the term: this member can't write, so another must. */
+  termLost(epoch: number, error: KagamiError): void {
+    const { token, replicator, logger } = this.#context
+    const why = 'the log refuses this primary'
+    logger.error(`the log of '${token}' refuses this primary; epoch ${epoch} ends here`, { error })
+    this.stepDown(why)
+    replicator.end((term) => term.epoch === epoch, indeterminate(token, why, error), this.#context.notPrimary(why))
+    this.evaluate()
+  }
+
+  stopServing(reason: string): void {
+    if (this.#serving === undefined) return
+    const { controller, fence } = this.#serving
+    this.#serving = undefined
+    controller.abort(this.#context.notPrimary(reason))
+    this.#context.events.emit('demoted', { token: this.#context.token, ...fence, reason })
+    this.#context.hooks()?.onDemote()
+    this.#context.onChange()
+  }
+
+  /** Calls the application's hook if this copy serves already. */
+  hooksAdded(hooks: RoleHooks): void {
+    if (this.#serving !== undefined) {
+      hooks.onPromote({ signal: this.#serving.controller.signal, fence: this.#serving.fence })
+    }
+  }
+
+  #promote({ incarnation, epoch }: Assignment): void {
+    this.#used = { incarnation, epoch }
+    this.#context.events.emit('promoting', { token: this.#context.token, incarnation, epoch })
+    this.#context.replicator.begin(incarnation, epoch)
+  }
+
+  #updateServing(why: string): void {
+    const { replicator, token } = this.#context
+    const live = replicator.live
+    const serves = this.#context.running() && live?.phase === 'serving' && this.#context.leaseHeld()
+    if (this.#serving !== undefined && (!serves || live?.epoch !== this.#serving.fence.epoch)) {
+      this.stopServing(this.#context.leaseHeld() ? why : 'the lease is suspended')
+    }
+    if (!serves || live === undefined || this.#serving !== undefined) return
+    const fence = { incarnation: live.incarnation, epoch: live.epoch }
+    this.#serving = { controller: new AbortController(), fence }
+    this.#context.events.emit('promoted', { token, ...fence })
+    this.#context.hooks()?.onPromote({ signal: this.#serving.controller.signal, fence })
+    this.#context.onChange()
+  }
+
+  #seen({ incarnation, epoch }: Fence): CopyReport['seen'] {
+    const { address, identity } = this.#context.assignment().log
+    return { incarnation, epoch, log: { address, identity }, deleted: this.#context.state().deleted }
+  }
+}
+
+function sameSeen(a: CopyReport['seen'], b: CopyReport['seen']): boolean {
+  if (a === null || b === null) return a === b
+  return a.incarnation === b.incarnation && a.epoch === b.epoch && a.deleted === b.deleted
+}
