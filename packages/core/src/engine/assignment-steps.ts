@@ -184,7 +184,9 @@ function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean
     result = [...result, node]
   }
   const ready = wanted.filter((node) => inSync(view, node, assignment)).length
-  const surplus = result.filter((node) => !wanted.includes(node) && node !== assignment.primary?.node)
+  // Where the primary is about to go, a copy is needed whatever the strategy says: else it is made and dropped for ever.
+  const next = wantedPrimary(assignment, input)
+  const surplus = result.filter((node) => !wanted.includes(node) && node !== assignment.primary?.node && node !== next)
   // A copy that has failed stays, visible to people, until the full number is in sync elsewhere.
   const droppable = (node: string): boolean => ready > spec.replicas || (ready >= wanted.length && !failed(node))
   if (quiet && wanted.length > 0) {

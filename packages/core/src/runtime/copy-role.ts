@@ -2,12 +2,12 @@
  * The role of one copy: compares the assignment with what the copy has read, promotes, steps down, and tells the application.
  * Reads nothing and applies nothing; the log decides whether a promotion holds.
  */
-import type { KagamiError, Logger } from '../contract/index.js'
+import type { KagamiError } from '../contract/index.js'
 import { compareEpochs, type CopyState } from '../engine/admission.js'
 import type { Assignment, CopyReport } from '../engine/documents.js'
 import type { Fence, Role } from './api.js'
 import type { Events } from './events.js'
-import { indeterminate, type Replicator } from './replicator.js'
+import type { Replicator } from './replicator.js'
 
 export interface RoleHooks {
   onPromote(context: { readonly signal: AbortSignal; readonly fence: Fence }): void
@@ -19,7 +19,6 @@ export interface RoleContext {
   readonly incarnation: number
   readonly replicator: Replicator
   readonly events: Events
-  readonly logger: Logger
   assignment(): Assignment
   state(): CopyState
   /** Whether the copy is restored, reads on, and has not failed. */
@@ -91,16 +90,6 @@ export class CopyRole {
   stepDown(why: string): void {
     this.#context.replicator.close(this.#context.notPrimary(why))
     this.#updateServing(why)
-  }
-
-  /** A permanent append error ends the term: this member can't write, so another must. */
-  termLost(epoch: number, error: KagamiError): void {
-    const { token, replicator, logger } = this.#context
-    const why = 'the log refuses this primary'
-    logger.error(`the log of '${token}' refuses this primary; epoch ${epoch} ends here`, { error })
-    this.stepDown(why)
-    replicator.end((term) => term.epoch === epoch, indeterminate(token, why, error), this.#context.notPrimary(why))
-    this.evaluate()
   }
 
   stopServing(reason: string): void {

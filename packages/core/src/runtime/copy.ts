@@ -20,6 +20,7 @@ import type { Assignment, CopyReport } from '../engine/documents.js'
 import {
   decodeEntries,
   decodeFrame,
+  frameOverhead,
   recordChecksum,
   type BarrierFrame,
   type DataFrame,
@@ -43,7 +44,7 @@ import { CopyProgress } from './copy-progress.js'
 import { CopyRole, type RoleHooks } from './copy-role.js'
 import type { Events } from './events.js'
 import { MarkerQueue } from './marker-queue.js'
-import type { Settings } from './options.js'
+import { MAX_TOKEN_BYTES, type Settings } from './options.js'
 import { indeterminate, rejectAll, Replicator, settle, type PendingEntry } from './replicator.js'
 import { matchesAnchor, restoreCopy, type Anchor } from './restorer.js'
 import { Scope } from './scope.js'
@@ -62,6 +63,7 @@ export interface CopyContext<R, C> {
   readonly events: Events
   readonly verified: VerifiedRecord
   readonly snapshotPlaces: Semaphore
+  readonly restorePlaces: Semaphore
   /** This node's member; undefined while it has no session. */
   member(): string | undefined
   leaseHeld(): boolean
@@ -115,11 +117,12 @@ export class Copy<R, C> {
       clock,
       random,
       logger,
-      limits,
+      limits: { ...limits, maxFrameBytes: Math.min(limits.maxFrameBytes, frameRoom(context.commitLog)) },
       appendsInFlight: context.commitLog.appendsInFlight,
       log,
       readTo: () => this.#readTo,
-      onTermLost: (term, error) => this.#role.termLost(term.epoch, error),
+      // Who can't write can't be the primary: as a failed copy it is replaced, instead of being promoted again.
+      onRefused: (error) => this.#fail(error, undefined),
       signal,
     })
     this.#role = new CopyRole({
@@ -127,7 +130,6 @@ export class Copy<R, C> {
       incarnation,
       replicator: this.#replicator,
       events,
-      logger,
       assignment: () => this.#assignment,
       state: () => this.#state,
       running: () => this.#phase === 'running',
@@ -369,6 +371,7 @@ export class Copy<R, C> {
       retryMs: settings.limits.retryMs,
       patienceMs: settings.limits.restoreTimeoutMs,
       maxBatchBytes: MAX_BATCH_BYTES,
+      places: this.#context.restorePlaces,
       onProgress: (progress) => events.emit('restoring', { token, ...progress }),
       signal,
     })
@@ -634,4 +637,9 @@ export class Copy<R, C> {
   #notPrimary(why: string): KagamiError {
     return notPrimary(this.token, why, this.#context.primaryOf(this.token))
   }
+}
+
+/** What a frame may hold in the log's largest record. */
+function frameRoom({ maxRecordBytes }: CommitLog): number {
+  return maxRecordBytes - frameOverhead(MAX_TOKEN_BYTES)
 }

@@ -26,7 +26,7 @@ import type { RoleHooks } from './copy-role.js'
 import { Directory } from './directory.js'
 import { Events } from './events.js'
 import { Membership } from './membership.js'
-import { settings as checkSettings, tokenName, tokenSettings, type Settings } from './options.js'
+import { MAX_TOKEN_BYTES, settings as checkSettings, tokenName, tokenSettings, type Settings } from './options.js'
 import { Reporter } from './reporter.js'
 import { Scope } from './scope.js'
 import { tokenHandle, type HandleContext } from './token-handle.js'
@@ -35,8 +35,9 @@ import { VerifiedRecord } from './verified-record.js'
 import { linkedAbort, orAborted, Semaphore, sleep } from './waiting.js'
 
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
-const MAX_TOKEN_BYTES = 200
 const STOP_DEADLINE_MS = 10_000
+/** A node that starts with a thousand copies restores them a few at a time. */
+const RESTORES_AT_ONCE = 8
 /** Documents that vanish together come back together: a node waits a little for the coordinator before it puts them back. */
 const REINSTATE_AFTER_MS = 500
 
@@ -121,6 +122,7 @@ class Node<R, C> implements Kagami<R, C> {
         events: this.#events,
         verified: new VerifiedRecord(() => this.#membership.requireSession()),
         snapshotPlaces: new Semaphore(settings.snapshotsAtOnce),
+        restorePlaces: new Semaphore(RESTORES_AT_ONCE),
         member: () => this.#membership.member,
         leaseHeld: () => this.#membership.leaseHeld,
         primaryOf: (token) => this.locate(token)?.primary,
@@ -183,14 +185,19 @@ class Node<R, C> implements Kagami<R, C> {
       this.#setHooks(name, options)
       const before = this.#directory.assignment(name)
       const spec = await this.#specs.ensure(name, wanted, options.adopt ?? false, signal)
-      const claims =
-        spec.primary === 'self' && spec.owner === this.#settings.node.id && spec.generation !== before?.generation
+      const mine = spec.primary === 'self' && spec.owner === this.#settings.node.id
+      const wish = mine && spec.handover?.to === spec.owner ? spec.handover.nonce : undefined
       await this.#directory.until(() => {
         const assignment = this.#directory.assignment(name)
         if (assignment === undefined || assignment.generation < spec.generation || assignment.phase !== 'open')
           return false
-        if (claims) return this.#copies.get(name)?.role === 'primary'
-        return assignment.primary !== null
+        const created = mine && spec.generation !== before?.generation
+        const claimed = wish !== undefined && assignment.handoverGivenUp !== wish
+        if (!created && !claimed) return assignment.primary !== null
+        const copy = this.#copies.get(name)
+        // Throws where the copy has failed: it will never serve.
+        if (copy?.role === 'failed') void copy.machine
+        return copy?.role === 'primary'
       }, signal)
       return this.#handle(name)
     })

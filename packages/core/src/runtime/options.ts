@@ -7,7 +7,8 @@ import type { JsonValue, KagamiOptions, TokenOptions } from './api.js'
 import { systemSeams } from './system-seams.js'
 
 const NAME = /^[A-Za-z0-9._-]{1,100}$/
-const MAX_TOKEN_BYTES = 200
+/** The longest name of a token, in UTF-8. */
+export const MAX_TOKEN_BYTES = 200
 const MAX_META_BYTES = 4096
 
 export interface Settings<R, C> {

@@ -37,8 +37,8 @@ export interface ReplicatorContext {
   log(): TokenLog | undefined
   /** The offset that the read loop reads next. */
   readTo(): Offset
-  /** A term can't append any more, for good. */
-  onTermLost(term: Term<PendingEntry>, error: KagamiError): void
+  /** The log takes no append of this node any more, for good. */
+  onRefused(error: KagamiError): void
   readonly signal: AbortSignal
 }
 
@@ -206,7 +206,7 @@ export class Replicator {
         if (signal.aborted || term.phase === 'ended') return
         term.appendFailed(item, clock.monotonicMs() + backoffMs(item.failures, limits.retryMs, random))
         const permanent = isKagamiError(error) && !error.retryable
-        if (permanent && this.#context.log() === log) return this.#context.onTermLost(term, error)
+        if (permanent && this.#context.log() === log) return this.#context.onRefused(error)
         if (item.failures === 1) logger.warn(`an append to the log of '${token}' failed and is tried again`, { error })
         this.pump()
       },

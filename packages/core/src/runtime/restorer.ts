@@ -20,7 +20,7 @@ import { emptyState, type CopyState } from '../engine/admission.js'
 import { decodeFrame, recordChecksum } from '../engine/frame.js'
 import { BlobReader } from '../engine/snapshot-blob.js'
 import { coverage, newestFirst } from '../engine/snapshot-policy.js'
-import { backoffMs, sleep } from './waiting.js'
+import { backoffMs, sleep, type Semaphore } from './waiting.js'
 
 /** The last record that was read; reading goes on there and compares it first. */
 export interface Anchor {
@@ -50,6 +50,8 @@ export interface RestoreContext<R, C> {
   /** How long an answer that may be stale, or an unreachable store, is asked again. */
   readonly patienceMs: number
   readonly maxBatchBytes: number
+  /** Restores of this node that work at once; a place is given back while one waits. */
+  readonly places: Semaphore
   readonly onProgress: (progress: {
     readonly snapshot: string | undefined
     readonly bytes: number
@@ -64,38 +66,64 @@ export interface RestoreContext<R, C> {
  * @throws KAGAMI_LOG_UNAVAILABLE, KAGAMI_LOG_REPLACED, the signal's reason
  */
 export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<RestoredCopy<R, C>> {
-  const { clock, log, signal } = context
+  const { clock, signal, token } = context
   const startedMs = clock.monotonicMs()
-  const damaged = new Set<string>()
-  let seen: string | undefined
+  let before: string | undefined
   for (let attempt = 0; ; attempt++) {
-    const range = await log.range({ signal })
-    const listed = await listSnapshots(context)
-    let beyond: SnapshotRef | undefined
-    for (const ref of listed.refs) {
-      const covered = coverage(ref, context.incarnation, log.identity, range)
-      if (covered === 'beyond') beyond ??= ref
-      if (covered !== 'covered' || damaged.has(ref.meta.id)) continue
-      // An older snapshot would hide that records after it are lost.
-      if (beyond !== undefined) break
-      const restored = await tryLoad(context, ref, damaged)
-      if (restored !== undefined) return restored
+    const release = await context.places.acquire(signal)
+    const found = await attemptRestore(context).finally(release)
+    if ('machine' in found) return found
+    const patient = clock.monotonicMs() - startedMs < context.patienceMs
+    if (found.beyond !== undefined) {
+      // The log's end may be a stale answer, so it takes a while until it is believed.
+      if (!patient) throw lostTail(token, found.beyond)
+    } else if (found.conclusive && found.looked === before && (found.damaged === 0 || !patient)) {
+      throw gap(token, found.start, found.snapshots)
     }
-    const waitedMs = clock.monotonicMs() - startedMs
-    if (beyond !== undefined && waitedMs >= context.patienceMs) throw lostTail(context.token, beyond)
-    if (beyond === undefined) {
-      const from = await findOpenFrame(context, range)
-      if (from !== undefined) return fromOpenFrame(context, from)
-      const now = `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`
-      if (listed.complete && damaged.size === 0 && seen === now)
-        throw gap(context.token, range.start, listed.refs.length)
-      if (listed.complete && seen === now && waitedMs >= context.patienceMs)
-        throw gap(context.token, range.start, listed.refs.length)
-      // A snapshot that failed to load may have failed for a passing reason.
-      damaged.clear()
-      seen = now
-    }
+    before = found.looked
     await sleep(clock, backoffMs(attempt, context.retryMs, context.random), signal)
+  }
+}
+
+/** Why an attempt found no point to start from. */
+interface NothingFound {
+  /** What was seen, to tell whether anything has changed when it is looked at again. */
+  readonly looked: string
+  readonly start: Offset
+  readonly snapshots: number
+  /** Snapshots that would have served, but could not be read. */
+  readonly damaged: number
+  /** The snapshots could be listed. */
+  readonly conclusive: boolean
+  /** A snapshot that holds more than the log. */
+  readonly beyond: SnapshotRef | undefined
+}
+
+async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<RestoredCopy<R, C> | NothingFound> {
+  const { log, signal, incarnation } = context
+  // Listed before the bounds are asked, or a snapshot published in between would seem to lie beyond the log's end.
+  const listed = await listSnapshots(context)
+  const range = await log.range({ signal })
+  const relevant = listed.refs.map((ref) => ({ ref, covered: coverage(ref, incarnation, log.identity, range) }))
+  const beyond = relevant.find(({ covered }) => covered === 'beyond')?.ref
+  let damaged = 0
+  if (beyond === undefined) {
+    for (const { ref, covered } of relevant) {
+      if (covered !== 'covered') continue
+      const restored = await tryLoad(context, ref)
+      if (restored !== undefined) return restored
+      damaged += 1
+    }
+    const from = await findOpenFrame(context, range)
+    if (from !== undefined) return fromOpenFrame(context, from)
+  }
+  return {
+    looked: `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`,
+    start: range.start,
+    snapshots: listed.refs.length,
+    damaged,
+    conclusive: listed.complete,
+    beyond,
   }
 }
 
@@ -113,18 +141,13 @@ async function listSnapshots<R, C>(
   }
 }
 
-async function tryLoad<R, C>(
-  context: RestoreContext<R, C>,
-  ref: SnapshotRef,
-  damaged: Set<string>,
-): Promise<RestoredCopy<R, C> | undefined> {
+async function tryLoad<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): Promise<RestoredCopy<R, C> | undefined> {
   const { token, logger, signal } = context
   try {
     return await load(context, ref)
   } catch (error) {
     signal.throwIfAborted()
     if (isKagamiError(error, 'KAGAMI_UNKNOWN_FORMAT')) throw error
-    damaged.add(ref.meta.id)
     logger.warn(`snapshot ${ref.meta.id} of '${token}' can't be restored; trying the next older one`, { error })
     return undefined
   }
