@@ -11,7 +11,12 @@ const REPLICAS = 2
 const REPEATS = 40
 
 const pad = (n) => String(n).padStart(5, '0')
-const member = (n, zones = ZONES) => ({ node: `node-${pad(n)}`, zone: `zone-${n % zones}`, capacity: 1, draining: false })
+const member = (n, zones = ZONES) => ({
+  node: `node-${pad(n)}`,
+  zone: `zone-${n % zones}`,
+  capacity: 1,
+  draining: false,
+})
 const range = (count) => Array.from({ length: count }, (_, i) => i)
 const fresh = (count = TOKENS) =>
   range(count).map((i) => ({

@@ -8,7 +8,8 @@ export function checkedMembers(input: PlacementInput): readonly PlacementMember[
   const members = sorted(input.members as readonly PlacementMember[], nodeOf, 'members')
   for (const { node, zone, capacity, draining } of members) {
     if (typeof node !== 'string' || node === '') throw badOption('members[].node', node, 'a node id that is not empty')
-    if (zone !== undefined && typeof zone !== 'string') throw badOption(`members[${node}].zone`, zone, 'a string or none')
+    if (zone !== undefined && typeof zone !== 'string')
+      throw badOption(`members[${node}].zone`, zone, 'a string or none')
     if (!positive(capacity)) throw badOption(`members[${node}].capacity`, capacity, 'a finite number above 0')
     if (typeof draining !== 'boolean') throw badOption(`members[${node}].draining`, draining, 'true or false')
   }

@@ -5,6 +5,12 @@ import { NONE } from './model.js'
 import type { Prices } from './price.js'
 import type { Network } from './spread.js'
 
+/** How many copies of a donor are compared: choosing among more is not worth the time where a node has thousands. */
+const COPIES_COMPARED = 64
+
+/** The cost of a move that builds a copy; a move that takes a primary away from where it is costs one more. */
+const BUILDS_ONE = 2
+
 /** How many donors outside of the receiver's zone are asked before a path is used instead. */
 const DONORS_ASKED = 32
 
@@ -43,12 +49,21 @@ export class CopyNetwork implements Network {
 
   passDirectly(to: number, price: number, closed: Uint8Array): boolean {
     const { zoneOf, nodeHash } = this.#layout.model
-    const ties = (n: number): number => score(nodeHash[to]!, nodeHash[n]!)
+    const { give } = this.prices
     const donors: number[] = []
-    for (const n of this.#nodes) if (closed[n] === 0 && this.prices.give[n]! >= price) donors.push(n)
-    donors.sort((one, other) => ties(other) - ties(one) || one - other)
-    let asked = 0
-    for (const donor of donors) {
+    const points: number[] = []
+    for (const n of this.#nodes) {
+      if (closed[n] === 1 || give[n]! < price) continue
+      donors.push(n)
+      points.push(score(nodeHash[to]!, nodeHash[n]!))
+    }
+    for (let asked = 0; donors.length > 0;) {
+      const next = indexOfMost(points)
+      const donor = donors[next]!
+      donors[next] = donors.at(-1)!
+      points[next] = points.at(-1)!
+      donors.pop()
+      points.pop()
       if (zoneOf[donor] !== zoneOf[to] && asked++ >= DONORS_ASKED) continue
       const slot = this.#bestMove(donor, to)
       if (slot === NONE) continue
@@ -65,10 +80,13 @@ export class CopyNetwork implements Network {
     let best = NONE
     let bestCost = Infinity
     let bestScore = -1
+    let compared = 0
     for (let slot = layout.firstOn(donor); slot !== NONE; slot = layout.after(slot)) {
+      if (compared >= COPIES_COMPARED && bestCost <= BUILDS_ONE) break
       if (!layout.canMove(slot, to)) continue
+      compared++
       const t = layout.tokenOf[slot]!
-      const cost = 2 * layout.cost(slot, to) + Number(homePrimary[t] === donor)
+      const cost = BUILDS_ONE * layout.cost(slot, to) + Number(homePrimary[t] === donor)
       const points = score(tokenHash[t]!, nodeHash[to]!)
       if (cost > bestCost || (cost === bestCost && points <= bestScore)) continue
       best = slot
@@ -115,4 +133,10 @@ export class CopyNetwork implements Network {
       this.#unmetZones.pop()
     }
   }
+}
+
+function indexOfMost(values: readonly number[]): number {
+  let best = 0
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i
+  return best
 }

@@ -1,19 +1,15 @@
 /** The strategy: runs the steps of a placement in their order, and gives the result back in the contract's terms. */
 import { badOption } from '@kagami/core/contract'
 import type { Placement, PlacementInput, PlacementStrategy, PlacementTarget } from '@kagami/core/contract'
-import { CopyNetwork } from './copy-network.js'
+import { placeCopies } from './copies.js'
 import { exchangeOnce } from './exchange.js'
-import { buildFewest, fewestBuilt } from './fewest-copies.js'
 import { hashString } from './hash.js'
-import { keepAndFill } from './keep-and-fill.js'
 import { Layout } from './layout.js'
 import { Model, NONE } from './model.js'
 import { Budget } from './negative-cycle.js'
-import type { Bounds } from './price.js'
 import { Primaries } from './primaries.js'
 import { spread } from './spread.js'
-import type { Piece } from './spread.js'
-import { balancePrimaryWeights, balanceWeights } from './weights.js'
+import { balancePrimaryWeights } from './weights.js'
 
 export interface EvenPlacementOptions {
   /**
@@ -58,28 +54,6 @@ class EvenPlacement implements PlacementStrategy {
   }
 }
 
-function placeCopies(layout: Layout, searchSteps: number): void {
-  const { model, prices } = layout
-  if (!model.evenCapacity) for (const side of [0, 1] as const) prices.share(model, copyBounds(model, side))
-  const missing = keepAndFill(layout)
-  if (!model.evenWeight) {
-    for (const nodes of model.sides) balanceWeights(layout, nodes)
-    return
-  }
-  const pieces: Piece[] = []
-  for (const nodes of model.sides) pieces.push(...spread(new CopyNetwork(layout, nodes), nodes))
-  const built = layout.built()
-  if (built === 0) return
-  if (provable(layout) && built <= fewestBuilt(layout, pieces, missing)) return
-  const budget = new Budget(searchSteps)
-  for (const nodes of model.sides) buildFewest(layout, nodes, budget)
-}
-
-/** With unequal capacities the lower bound holds only where every node has its share. */
-function provable({ model, prices }: Layout): boolean {
-  return model.evenCapacity || model.sides.every((nodes) => prices.fair(nodes))
-}
-
 function placePrimaries(primaries: Primaries, searchSteps: number): void {
   const { model } = primaries.layout
   for (const nodes of model.sides) {
@@ -92,23 +66,6 @@ function placePrimaries(primaries: Primaries, searchSteps: number): void {
     do primaries.handOverFewest(nodes, spread(primaries, nodes), budget)
     while (exchangeOnce(primaries, nodes))
   }
-}
-
-/** What the nodes of a side hold between them, and how much of it a zone must or can have. */
-function copyBounds(model: Model, side: 0 | 1): Bounds {
-  const zoneLeast = new Float64Array(model.zoneCount)
-  const zoneMost = new Float64Array(model.zoneCount)
-  let total = 0
-  for (let t = 0; t < model.tokens.length; t++) {
-    const staying = model.overflows[t] === 1 ? model.stayingOf(t) : model.want[t]!
-    total += side === 0 ? staying : model.want[t]! - staying
-    for (let zone = 0; zone < model.zoneCount; zone++) {
-      const fixed = model.overflows[t] === 1 ? model.stayingIn(t, zone) : undefined
-      zoneLeast[zone]! += fixed === undefined ? (side === 0 ? model.zoneLeast(t, zone) : 0) : side === 0 ? fixed : model.zoneLeast(t, zone) - fixed
-      zoneMost[zone]! += fixed === undefined ? (side === 0 ? model.zoneMost(t, zone) : 0) : side === 0 ? fixed : model.zoneMost(t, zone) - fixed
-    }
-  }
-  return { nodes: model.sides[side], total, nodeMost: () => model.tokens.length, zoneLeast, zoneMost }
 }
 
 function targetOf(primaries: Primaries): PlacementTarget {
@@ -128,7 +85,8 @@ function isUnchanged(primaries: Primaries, t: number): boolean {
   const want = model.want[t]!
   if (want === 0) return primary === null && replicas.length === 0
   if (primary === null || replicas.length + 1 !== want) return false
-  if (model.homeFirst[t + 1]! - model.homeFirst[t]! !== want || primaries.nodeOf(t) !== model.homePrimary[t]) return false
+  if (model.homeFirst[t + 1]! - model.homeFirst[t]! !== want || primaries.nodeOf(t) !== model.homePrimary[t])
+    return false
   if (touched[t] === 0) return true
   for (let s = model.first[t]!; s < model.first[t + 1]!; s++) if (!model.isHome(t, node[s]!)) return false
   return true
@@ -138,7 +96,10 @@ function placementOf(primaries: Primaries, t: number): Placement {
   const { model, node } = primaries.layout
   const slot = primaries.slot[t]!
   const replicas: string[] = []
-  const nodes = node.subarray(model.first[t]!, model.first[t + 1]!).slice().sort()
+  const nodes = node
+    .subarray(model.first[t], model.first[t + 1])
+    .slice()
+    .sort()
   for (const n of nodes) if (slot === NONE || n !== node[slot]) replicas.push(model.members[n]!.node)
   return { primary: slot === NONE ? null : model.members[node[slot]!]!.node, replicas }
 }

@@ -45,9 +45,8 @@ function cheapest(layout: Layout, slots: Iterable<number>, to: number): number {
 }
 
 function* primariesOn(primaries: Primaries, n: number): Generator<number> {
-  for (let t = primaries.firstOn(n); t !== NONE; t = primaries.after(t)) {
-    if (!primaries.isLocked(t)) yield primaries.slot[t]!
-  }
+  // Pinned and preferred ones are among them, but their slots are fixed in the layout, so that no move is found for them.
+  for (let t = primaries.firstOn(n); t !== NONE; t = primaries.after(t)) yield primaries.slot[t]!
 }
 
 function* replicasOn(primaries: Primaries, n: number): Generator<number> {

@@ -67,7 +67,7 @@ function keepSome(layout: Layout, t: number): void {
   if (model.overflows[t] === 1) {
     for (const n of model.sides[0]) if (n !== forced && !model.excludes(t, n)) keep(n, 1)
   }
-  const rest = [...model.home.subarray(model.homeFirst[t]!, model.homeFirst[t + 1]!)].filter(
+  const rest = [...model.home.subarray(model.homeFirst[t], model.homeFirst[t + 1])].filter(
     (n) => model.draining[n] === model.overflows[t] && n !== forced,
   )
   const lead = model.homePrimary[t]!
@@ -151,23 +151,34 @@ class Filler {
     this.#zoneTaken[this.#layout.model.zoneOf[n]!] = t
   }
 
+  /** The inner loop of a full placement: every copy looks at every node. */
   #leastFilled(t: number, zones: ZoneCount | undefined, left: number): number {
     const { model, prices, weight } = this.#layout
+    const { zoneOf, nodeHash, capacity, evenWeight, evenCapacity } = model
+    const { take, load } = prices
+    const taken = this.#taken
+    const zoneTaken = this.#zoneTaken
+    const nodes = model.sides[model.overflows[t] as 0 | 1]
     const own = model.tokens[t]!.weight
-    const { take } = prices
+    const hash = model.tokenHash[t]!
     let best = NONE
     let bestPrice = Infinity
+    let bestLevel = Infinity
     let bestScore = -1
-    for (const n of model.sides[model.overflows[t] as 0 | 1]) {
-      if (this.#taken[n] === t) continue
-      const price = model.evenWeight ? take[n]! : (weight[n]! + own) / model.capacity[n]!
-      if (price > bestPrice) continue
-      const zone = model.zoneOf[n]!
-      if (zones === undefined ? this.#zoneTaken[zone] === t : !zones.admits(zone, left)) continue
-      const points = score(model.tokenHash[t]!, model.nodeHash[n]!)
-      if (price === bestPrice && points <= bestScore) continue
+    for (let i = 0; i < nodes.length; i++) {
+      const n = nodes[i]!
+      const price = evenWeight ? take[n]! : (weight[n]! + own) / capacity[n]!
+      if (price > bestPrice || taken[n] === t) continue
+      const zone = zoneOf[n]!
+      if (zones === undefined ? zoneTaken[zone] === t : !zones.admits(zone, left)) continue
+      // Among nodes within their shares, which all have one price, the one that is farthest below its own.
+      const level = evenCapacity ? 0 : (load[n]! + 1) / capacity[n]!
+      if (price === bestPrice && level > bestLevel) continue
+      const points = score(hash, nodeHash[n]!)
+      if (price === bestPrice && level === bestLevel && points <= bestScore) continue
       best = n
       bestPrice = price
+      bestLevel = level
       bestScore = points
     }
     return best

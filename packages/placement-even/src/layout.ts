@@ -33,7 +33,7 @@ export class Layout {
     this.#head = new Int32Array(model.members.length).fill(NONE)
     this.#next = new Int32Array(slots)
     this.#previous = new Int32Array(slots)
-    for (let t = 0; t < model.tokens.length; t++) this.tokenOf.fill(t, model.first[t]!, model.first[t + 1]!)
+    for (let t = 0; t < model.tokens.length; t++) this.tokenOf.fill(t, model.first[t], model.first[t + 1])
   }
 
   /** The slots on a node: `for (let s = firstOn(n); s !== NONE; s = after(s))`. */

@@ -198,7 +198,9 @@ export class Primaries implements Network {
 
   #share(): void {
     const { sides, want, stranded } = this.#model
-    const nodeMost = (n: number): number => this.layout.prices.load[n]!
+    const { load, high } = this.layout.prices
+    // Not the load alone: that a share of 0.9 copies became none must not make the others' shares larger.
+    const nodeMost = (n: number): number => Math.max(load[n]!, high[n]!)
     const totals: [number, number] = [0, 0]
     for (let t = 0; t < this.slot.length; t++) if (want[t]! > 0) totals[stranded[t] as 0 | 1]++
     this.prices.share(this.#model, { nodes: sides[0], total: totals[0], nodeMost })

@@ -36,13 +36,15 @@ export function spread(network: Network, nodes: Int32Array): Piece[] {
   let open = [...nodes]
   let level = Infinity
   while (open.length > 0) {
-    const source = open.reduce((one, other) => (give[other]! > give[one]! ? other : one))
-    const lowest = open.reduce((least, n) => Math.min(least, take[n]!), Infinity)
+    const source = highest(open, give)
+    const lowest = cheapest(open, take, give[source]!)
     const price = give[source]!
-    const reached = price <= lowest ? open : network.reach(source, closed, from, via)
-    const sink = price <= lowest ? NONE : cheapest(network, reached, price)
+    if (lowest !== NONE && network.passDirectly(lowest, price, closed)) continue
+    const reached = lowest === NONE ? open : network.reach(source, closed, from, via)
+    const sink = lowest === NONE ? NONE : cheapest(reached, take, price)
     if (sink !== NONE) {
-      if (!network.passDirectly(sink, price, closed)) passAlong(network, sink, source, from, via)
+      if (network.passDirectly(sink, price, closed)) continue
+      for (let n = sink; n !== source; n = from[n]!) network.pass(via[n]!, n)
       continue
     }
     for (const n of reached) closed[n] = 1
@@ -54,16 +56,15 @@ export function spread(network: Network, nodes: Int32Array): Piece[] {
   return pieces
 }
 
-/** The reached node that takes one more for the least, if that is less than the source gives back. */
-function cheapest(network: Network, reached: readonly number[], price: number): number {
-  const { take } = network.prices
-  let best = NONE
-  for (const n of reached) {
-    if (take[n]! < (best === NONE ? price : take[best]!)) best = n
-  }
+function highest(nodes: readonly number[], give: Float64Array): number {
+  let best = nodes[0]!
+  for (const n of nodes) if (give[n]! > give[best]!) best = n
   return best
 }
 
-function passAlong(network: Network, sink: number, source: number, from: Int32Array, via: Int32Array): void {
-  for (let n = sink; n !== source; n = from[n]!) network.pass(via[n]!, n)
+/** The node that takes one more for the least, if that is less than the price; else NONE. */
+function cheapest(nodes: readonly number[], take: Float64Array, price: number): number {
+  let best = NONE
+  for (const n of nodes) if (take[n]! < (best === NONE ? price : take[best]!)) best = n
+  return best
 }

@@ -65,36 +65,65 @@ function recount(layout: Layout, weight: Float64Array, counts: (slot: number, t:
 }
 
 function moveCopies(layout: Layout, nodes: Int32Array, judge: Judge): boolean {
-  let moved = false
   const full = new Uint8Array(layout.model.members.length)
-  for (;;) {
-    let to = NONE
-    for (const n of nodes) if (full[n] === 0 && (to === NONE || judge.level(n) < judge.level(to))) to = n
-    if (to === NONE) return moved
-    if (fillUp(layout, nodes, judge, to)) moved = true
-    else full[to] = 1
+  const lightest = lightestOn(layout, nodes)
+  const order = [...nodes]
+  const byLevel = (): unknown => order.sort((one, other) => judge.level(other) - judge.level(one) || one - other)
+  byLevel()
+  let moved = false
+  let last = order.length - 1
+  while (last >= 0) {
+    const to = order[last]!
+    if (full[to] === 0 && fillUp(layout, order, judge, to, lightest)) {
+      moved = true
+      byLevel()
+      last = order.length - 1
+      continue
+    }
+    full[to] = 1
+    while (last >= 0 && full[order[last]!] === 1) last--
   }
+  return moved
 }
 
-/** Moves one copy to a node, from the fullest node that has one worth moving. */
-function fillUp(layout: Layout, nodes: Int32Array, judge: Judge, to: number): boolean {
-  const donors = [...nodes].filter((n) => judge.level(n) > judge.level(to))
-  donors.sort((one, other) => judge.level(other) - judge.level(one) || one - other)
-  for (const donor of donors) {
-    let best = NONE
-    let lowest = Infinity
-    for (let slot = layout.firstOn(donor); slot !== NONE; slot = layout.after(slot)) {
-      const highest = judge.after(donor, to, layout.model.tokens[layout.tokenOf[slot]!]!.weight)
-      if (highest > lowest || highest === Infinity || !layout.canMove(slot, to)) continue
-      if (highest === lowest && layout.cost(slot, to) >= layout.cost(best, to)) continue
-      best = slot
-      lowest = highest
-    }
-    if (best === NONE) continue
-    layout.move(best, to)
+/** Moves one copy to a node, from the fullest node that has one worth moving. `order` is from the fullest on. */
+function fillUp(layout: Layout, order: readonly number[], judge: Judge, to: number, lightest: Float64Array): boolean {
+  for (const donor of order) {
+    if (judge.level(donor) <= judge.level(to)) return false
+    // What is not worth it for the lightest copy is for none.
+    if (judge.after(donor, to, lightest[donor]!) === Infinity) continue
+    const slot = bestMove(layout, judge, donor, to)
+    if (slot === NONE) continue
+    layout.move(slot, to)
+    lightest[to] = Math.min(lightest[to]!, layout.model.tokens[layout.tokenOf[slot]!]!.weight)
     return true
   }
   return false
+}
+
+function bestMove(layout: Layout, judge: Judge, donor: number, to: number): number {
+  let best = NONE
+  let lowest = Infinity
+  for (let slot = layout.firstOn(donor); slot !== NONE; slot = layout.after(slot)) {
+    const highest = judge.after(donor, to, layout.model.tokens[layout.tokenOf[slot]!]!.weight)
+    if (highest > lowest || highest === Infinity || !layout.canMove(slot, to)) continue
+    if (highest === lowest && layout.cost(slot, to) >= layout.cost(best, to)) continue
+    best = slot
+    lowest = highest
+  }
+  return best
+}
+
+/** By node: the weight of its lightest copy that may move; Infinity where there is none. */
+function lightestOn(layout: Layout, nodes: Int32Array): Float64Array {
+  const lightest = new Float64Array(layout.model.members.length).fill(Infinity)
+  for (const n of nodes) {
+    for (let slot = layout.firstOn(n); slot !== NONE; slot = layout.after(slot)) {
+      const { weight } = layout.model.tokens[layout.tokenOf[slot]!]!
+      if (layout.fixed[slot] === 0 && weight < lightest[n]!) lightest[n] = weight
+    }
+  }
+  return lightest
 }
 
 function handOver(primaries: Primaries, nodes: Int32Array, judge: Judge, coldToo: boolean): boolean {

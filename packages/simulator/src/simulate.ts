@@ -64,7 +64,11 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
   const ledger = new Ledger(trace)
   const store = new StoreServer()
   const ghost = new Ghost(trace, ledger, store, keep)
-  const servers = { log: new LogServer(chance, ghost), coordinator: new CoordinatorServer(new Proposals(trace)), store }
+  const servers = {
+    log: new LogServer(chance, ghost),
+    coordinator: new CoordinatorServer(new Proposals(trace, () => ghost.forget())),
+    store,
+  }
   const cluster = new Cluster({
     world,
     servers,
@@ -78,8 +82,9 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
   })
   const tokens = within('tokens', options.tokens ?? 3 + chance.below(2), 1, 1000)
   const workload = new Workload({ world, cluster, ghost, ledger, tokens })
-  const chaos = new Chaos({ world, cluster, servers, tokens: workload.tokens })
-  const onRejection = (error: unknown): void => trace.violation('BUG', `a rejection that nobody handles: ${stackOf(error)}`)
+  const chaos = new Chaos({ world, cluster, servers, ghost, tokens: workload.tokens })
+  const onRejection = (error: unknown): void =>
+    trace.violation('BUG', `a rejection that nobody handles: ${stackOf(error)}`)
   process.on('unhandledRejection', onRejection)
   try {
     const broken = (): boolean => trace.violations.length > 0
@@ -125,13 +130,15 @@ function stackOf(error: unknown): string {
 
 function checked(faults: FaultOptions): FaultOptions {
   for (const [kind, factor] of Object.entries(faults)) {
-    if (kind !== 'all' && !faultKinds.some((known) => known === kind)) throw badOption(`faults.${kind}`, factor, `one of ${faultKinds.join(', ')}`)
+    if (kind !== 'all' && !faultKinds.some((known) => known === kind))
+      throw badOption(`faults.${kind}`, factor, `one of ${faultKinds.join(', ')}`)
     if (!(factor >= 0)) throw badOption(`faults.${kind}`, factor, 'a number of at least 0')
   }
   return faults
 }
 
 function within(option: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most) throw badOption(option, value, `a whole number from ${least} to ${most}`)
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw badOption(option, value, `a whole number from ${least} to ${most}`)
   return value
 }

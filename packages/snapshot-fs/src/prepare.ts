@@ -4,7 +4,7 @@
  */
 import { dirname, join } from 'node:path'
 import { badOption } from '@kagami/core/contract'
-import { errorCode, isFull, storeError, syncFolder } from './file-system.js'
+import { errorCode, inStore, isFull, storeError, syncFolder } from './file-system.js'
 import type { FileSystem } from './file-system.js'
 import { sweepAll } from './litter.js'
 import type { Sweeper } from './litter.js'
@@ -26,15 +26,35 @@ export async function prepare(sweeper: Sweeper, dir: string): Promise<void> {
   signal.throwIfAborted()
 }
 
-/** Gives the topmost folder that had to be made, if any. */
-async function makeFolder(fileSystem: FileSystem, root: string, dir: string): Promise<string | undefined> {
+/**
+ * Gives the topmost folder that had to be made, if any. Makes one folder at a time: `recursive` reports a file system that is
+ * read-only as a folder that is missing.
+ */
+async function makeFolder(fileSystem: FileSystem, folder: string, dir: string): Promise<string | undefined> {
+  let created: string | undefined
   try {
-    return await fileSystem.mkdir(root, { recursive: true })
+    await fileSystem.mkdir(folder)
+    return folder
   } catch (error) {
-    const code = errorCode(error)
-    if (code === 'ENOTDIR' || code === 'EEXIST') throw badOption('dir', dir, 'a folder; a part of this path is a file')
-    throw storeError(error, `make the folder ${root}`)
+    if (errorCode(error) !== 'ENOENT' || folder === dirname(folder)) return ifThere(fileSystem, folder, dir, error)
+    created = await makeFolder(fileSystem, dirname(folder), dir)
   }
+  try {
+    await fileSystem.mkdir(folder)
+    return created ?? folder
+  } catch (error) {
+    await ifThere(fileSystem, folder, dir, error)
+    return created
+  }
+}
+
+/** Returns where making a folder failed because it exists. */
+async function ifThere(fileSystem: FileSystem, folder: string, dir: string, error: unknown): Promise<undefined> {
+  const code = errorCode(error)
+  if (code === 'ENOTDIR') throw badOption('dir', dir, `a folder; a part of the path ${folder} is a file`)
+  if (code !== 'EEXIST') throw storeError(error, `make the folder ${folder}`)
+  const found = await inStore(`look at ${folder}`, () => fileSystem.stat(folder))
+  if (!found.isDirectory()) throw badOption('dir', dir, `a folder; ${folder} is a file`)
 }
 
 async function syncFolders(fileSystem: FileSystem, root: string, dir: string, created = root): Promise<void> {

@@ -34,7 +34,7 @@ export function memorySnapshotSubject(
 ): SnapshotStoreSubject {
   return {
     timing,
-    capabilities: { outage: true, fill: true, corrupt: true, tear: false, boundedMemory: false },
+    capabilities: { outage: true, fill: true, corrupt: true, tear: false, spoilMeta: true, boundedMemory: false },
     setup: () => {
       const world = memoryCluster()
       return {
@@ -42,21 +42,26 @@ export function memorySnapshotSubject(
         outage: () => world.snapshots.cut(),
         fill: () => world.snapshots.fill(),
         corrupt: (token, id) => world.snapshots.corrupt(token, id),
+        spoilMeta: (token, id) => world.snapshots.spoilMeta(token, id),
       }
     },
   }
 }
 
 export function memoryCoordinatorSubject(
-  wrap: (coordinator: Coordinator) => Coordinator = (coordinator) => coordinator,
+  options: {
+    readonly wrap?: (coordinator: Coordinator) => Coordinator
+    readonly sessionTimeoutMs?: number | undefined
+  } = {},
 ): CoordinatorSubject {
+  const { wrap = (coordinator) => coordinator, sessionTimeoutMs = 300 } = options
   return {
     timing,
     capabilities: { outage: true, partition: true, expire: true, wipe: true },
     setup: () => {
       const world = memoryCluster()
       return {
-        open: () => wrap(world.coordinator({ sessionTimeoutMs: 300 })),
+        open: () => wrap(world.coordinator({ sessionTimeoutMs })),
         outage: () => world.coordination.cut(),
         partition: (node) => world.coordination.cut(node),
         expire: (node) => world.coordination.expire(node),

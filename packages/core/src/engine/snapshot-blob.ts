@@ -107,7 +107,7 @@ export class BlobReader {
   #accept(kind: number, sequence: number, body: Buffer): Uint8Array | undefined {
     if (this.#meta === undefined) {
       if (kind !== HEADER) throw corrupt('it does not start with a header')
-      this.#meta = JSON.parse(body.toString('utf8')) as SnapshotMeta
+      this.#meta = metaOf(body)
       return undefined
     }
     if (sequence !== this.#blocks) throw corrupt('a block is missing or repeated')
@@ -123,6 +123,17 @@ export class BlobReader {
     this.#ended = true
     return undefined
   }
+}
+
+function metaOf(header: Buffer): SnapshotMeta {
+  let value: unknown
+  try {
+    value = JSON.parse(header.toString('utf8'))
+  } catch {
+    // Not JSON: the same answer as for JSON of another shape.
+  }
+  if (typeof value !== 'object' || value === null) throw corrupt('its header holds no metadata')
+  return value as SnapshotMeta
 }
 
 function corrupt(why: string): KagamiError {

@@ -117,7 +117,7 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
    */
   seal(nowMs: number, timeMs: number): readonly P[] | undefined {
     if (this.phase !== 'serving' || this.#open.length === 0) return undefined
-    const underWay = this.#frames.filter((frame) => frame.landedAt === undefined).length
+    const underWay = this.#underWay()
     if (underWay >= this.#limits.appendsInFlight) return undefined
     if (underWay > 0 && !this.#full() && nowMs < this.#openSinceMs + this.#limits.lingerMs) return undefined
     const entries = this.#takeFrame()
@@ -145,18 +145,23 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
   /** When the open frame has lingered long enough, on the monotonic clock; undefined when nothing waits for that. */
   get lingersUntilMs(): number | undefined {
     if (this.phase !== 'serving' || this.#open.length === 0 || this.#limits.lingerMs === 0) return undefined
+    // Then it is the answer to an append that lets the frame be sealed, not the time.
+    if (this.#underWay() >= this.#limits.appendsInFlight) return undefined
     return this.#openSinceMs + this.#limits.lingerMs
   }
 
   /**
    * What is to be appended now, in order; marks it outstanding. A frame is appended when it is new, when its append is known to have failed,
    * or when the loop has read past where it landed without counting it. `readTo` is the offset that the loop reads next.
-   * While one waits out a pause, nothing behind it is appended.
+   * While one waits out a pause, nothing behind it is appended. While one is on its way, a frame behind it that was read too early
+   * waits: it would be read too early again, and again, as fast as the log takes it.
    */
   takeAppendable(nowMs: number, readTo: Offset): Appendable[] {
     const due: Appendable[] = []
+    let behindOne = false
     for (const item of this.#unread()) {
-      if (item.outstanding || (item.landedAt !== undefined && readTo <= item.landedAt)) continue
+      if (item.outstanding) behindOne = true
+      if (item.outstanding || (item.landedAt !== undefined && (behindOne || readTo <= item.landedAt))) continue
       if (nowMs < item.retryAtMs) break
       item.landedAt = undefined
       item.outstanding = true
@@ -242,6 +247,10 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
 
   #unread(): readonly Appendable[] {
     return this.phase === 'barrier' ? [this.barrier] : this.phase === 'serving' ? this.#frames : []
+  }
+
+  #underWay(): number {
+    return this.#frames.filter((frame) => frame.landedAt === undefined).length
   }
 
   #full(): boolean {

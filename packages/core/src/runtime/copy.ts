@@ -258,8 +258,8 @@ export class Copy<R, C> {
     if (unable !== undefined) return Promise.reject(unable)
     const { next } = this
     if (next !== undefined && comparePositions(next, position) > 0) return Promise.resolve()
-    const { reached, forget } = this.#progress.wait(position)
-    return orAborted(reached, signal).finally(forget)
+    const waiting = this.#progress.wait(position)
+    return orAborted(waiting.reached, signal).finally(() => waiting.forget())
   }
 
   sync(signal: AbortSignal | undefined): Promise<void> {

@@ -161,7 +161,7 @@ class Node<R, C> implements Kagami<R, C> {
         link.signal.addEventListener('abort', onAbort, { once: true })
         this.#scope.spawn('membership', async (signal) => {
           await this.#membership.run(signal, resolve).catch((error: unknown) => {
-            reject(error as Error)
+            reject(error)
             throw error
           })
         })

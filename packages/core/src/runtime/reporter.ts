@@ -4,10 +4,19 @@
  */
 import { isKagamiError, type Session } from '../contract/index.js'
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
+import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
 import { backoffMs, sleep, Wakeup } from './waiting.js'
 
 const REFRESH_MS = 1_000
+
+/** What a bucket's document holds, as far as this node knows. */
+interface Written {
+  /** Empty when that is not known. */
+  readonly text: string
+  /** -1: there is none. */
+  readonly version: number
+}
 
 export class Reporter {
   readonly #settings: Settings<never, never>
@@ -26,11 +35,47 @@ export class Reporter {
 
   /** Reports for one session. */
   async run(session: Session, member: string, signal: AbortSignal): Promise<void> {
+    const written = new Map<string, Written>()
+    const doubtful = new Set<string>()
+    await Promise.all([
+      this.#follow(session, written, doubtful, signal),
+      this.#write(session, member, written, doubtful, signal),
+    ])
+  }
+
+  /** Watches for reports that the coordinator has lost, or brought back from long ago: nobody else would write them again. */
+  async #follow(
+    session: Session,
+    written: Map<string, Written>,
+    doubtful: Set<string>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { clock, random, logger } = this.#settings.seams
-    const written = new Map<string, { readonly text: string; readonly version: number }>()
+    await keepWatching(
+      () => session.watch(this.#name(''), { signal }),
+      (documents) => {
+        for (const [bucket, { version }] of written) {
+          if (documents.get(this.#name(bucket))?.version === version) continue
+          doubtful.add(bucket)
+          this.#wakeup.wake()
+        }
+      },
+      { clock, random, logger, signal, what: 'own reports' },
+    )
+  }
+
+  async #write(
+    session: Session,
+    member: string,
+    written: Map<string, Written>,
+    doubtful: Set<string>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, random, logger } = this.#settings.seams
     let failures = 0
     for (;;) {
       try {
+        await this.#resolveDoubts(session, written, doubtful, signal)
         await this.#writeAll(session, member, written, signal)
         failures = 0
       } catch (error) {
@@ -45,12 +90,25 @@ export class Reporter {
     }
   }
 
-  async #writeAll(
+  /** A watch may be late, so what it shows is only a reason to look. */
+  async #resolveDoubts(
     session: Session,
-    member: string,
-    written: Map<string, { readonly text: string; readonly version: number }>,
+    written: Map<string, Written>,
+    doubtful: Set<string>,
     signal: AbortSignal,
   ): Promise<void> {
+    for (const bucket of [...doubtful]) {
+      const version = (await session.read(this.#name(bucket), { signal }))?.version ?? -1
+      doubtful.delete(bucket)
+      if (written.get(bucket)?.version !== version) written.set(bucket, { text: '', version })
+    }
+  }
+
+  #name(bucket: string): string {
+    return `reports/${this.#settings.node.id}/${bucket}`
+  }
+
+  async #writeAll(session: Session, member: string, written: Map<string, Written>, signal: AbortSignal): Promise<void> {
     const buckets = new Map<string, CopyReport[]>()
     for (const bucket of written.keys()) buckets.set(bucket, [])
     for (const report of this.#reports()) {
@@ -63,21 +121,21 @@ export class Reporter {
     for (const [bucket, tokens] of buckets) {
       const text = JSON.stringify(tokens)
       if (written.get(bucket)?.text === text) continue
-      writes.push(this.#write(session, bucket, { member, tokens }, written, text, signal))
+      writes.push(this.#writeOne(session, bucket, { member, tokens }, written, text, signal))
     }
     await Promise.all(writes)
   }
 
   /** Only this node writes its reports, but an earlier run of it may have left a version behind. */
-  async #write(
+  async #writeOne(
     session: Session,
     bucket: string,
     document: { readonly member: string; readonly tokens: readonly CopyReport[] },
-    written: Map<string, { readonly text: string; readonly version: number }>,
+    written: Map<string, Written>,
     text: string,
     signal: AbortSignal,
   ): Promise<void> {
-    const name = `reports/${this.#settings.node.id}/${bucket}`
+    const name = this.#name(bucket)
     const bytes = reportDocument.encode(document)
     const known = written.get(bucket)?.version
     let expected = known === -1 ? undefined : known

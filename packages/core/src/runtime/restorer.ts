@@ -78,7 +78,7 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
       // The log's end may be a stale answer, so it takes a while until it is believed.
       if (!patient) throw lostTail(token, found.beyond)
     } else if (found.conclusive && found.looked === before && (found.damaged === 0 || !patient)) {
-      throw gap(token, found.start, found.snapshots)
+      throw gap(context, found.start, found.snapshots)
     }
     before = found.looked
     await sleep(clock, backoffMs(attempt, context.retryMs, context.random), signal)
@@ -219,7 +219,8 @@ async function findOpenFrame<R, C>(
         frame.incarnation < incarnation
       )
         continue
-      return frame.kind === 'open' ? offset : undefined
+      // A newer incarnation that was given this log says nothing of how this one ended.
+      return frame.kind === 'open' && frame.incarnation === incarnation ? offset : undefined
     }
     if (batch.next >= range.end || batch.next === batch.end) return undefined
   }
@@ -235,12 +236,16 @@ export function matchesAnchor(anchor: Anchor, offset: Offset, bytes: Uint8Array)
   return offset === anchor.offset && recordChecksum(bytes) === anchor.checksum
 }
 
-function gap(token: string, start: Offset, snapshots: number): KagamiError {
+function gap(
+  { token, incarnation }: { readonly token: string; readonly incarnation: number },
+  start: Offset,
+  snapshots: number,
+): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_GAP',
     `token '${token}' can't be restored: its log starts at ${start}, after its beginning, and none of its ${snapshots} snapshots covers what is missing. ` +
       'Bring back a snapshot, or remove the token; nothing was deleted',
-    { details: { token, start: String(start), snapshots } },
+    { details: { token, incarnation, start: String(start), snapshots } },
   )
 }
 

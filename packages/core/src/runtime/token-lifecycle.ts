@@ -89,8 +89,7 @@ export async function cleanUp(context: LifecycleContext, assignment: Assignment)
   try {
     // What lands above this end later belongs to nobody, or to whoever is given the address next.
     if (opened.identity === assignment.log.identity) {
-      const { end } = await opened.range({ signal })
-      await log.release(assignment.log.address, end, { signal })
+      await log.release(assignment.log.address, await ownEnd(opened, token, signal), { signal })
     }
   } finally {
     await opened.close()
@@ -99,6 +98,24 @@ export async function cleanUp(context: LifecycleContext, assignment: Assignment)
     if (ref.meta.incarnation < assignment.incarnation) await store.delete(token, ref.meta.id, { signal })
   }
   return { ...assignment, phase: 'gone' }
+}
+
+/**
+ * Up to where a log holds nothing of another token. A coordinator that has lost its documents may have let another token have the
+ * same log, and a token that is taken away must not take its neighbour along.
+ */
+async function ownEnd(log: TokenLog, token: string, signal: AbortSignal): Promise<Offset> {
+  const { start, end } = await log.range({ signal })
+  if (start === end) return end
+  for await (const batch of log.read(start, { signal, lookMs: 1_000, maxBatchBytes: 1_048_576 })) {
+    for (const { offset, bytes } of batch.records) {
+      if (offset >= end) return end
+      const frame = decodeFrame(bytes)
+      if (frame.kind !== 'skipped' && frame.kind !== 'marker' && frame.token !== token) return offset
+    }
+    if (batch.next >= end || batch.next === batch.end) return end
+  }
+  return end
 }
 
 async function appendOpen(

@@ -14,11 +14,22 @@ import { ReferenceLog } from './reference-log.js'
 import type { Written } from './reference-log.js'
 import { forAll, Tally } from './support.js'
 
-const HARMLESS: readonly Verdict[] = ['foreign', 'old-incarnation', 'old-epoch', 'old-term', 'duplicate', 'ahead', 'old-level', 'deleted']
+const HARMLESS: readonly Verdict[] = [
+  'foreign',
+  'old-incarnation',
+  'old-epoch',
+  'old-term',
+  'duplicate',
+  'ahead',
+  'old-level',
+  'deleted',
+]
 const COUNTS: readonly Verdict[] = ['opened', 'barrier', 'data', 'level']
 
 function entriesOf(frame: Frame): string[] {
-  return frame.kind === 'data' ? decodeEntries(frame.body, frame.count).map((entry) => Buffer.from(entry).toString()) : []
+  return frame.kind === 'data'
+    ? decodeEntries(frame.body, frame.count).map((entry) => Buffer.from(entry).toString())
+    : []
 }
 
 function coarse(verdict: Verdict): ReturnType<ReferenceLog['read']> {
@@ -72,9 +83,15 @@ function written(by: Act, log: ReferenceLog, state: CopyState, before: readonly 
   const term = by.term === 0 ? log.term || 1n : BigInt(by.pick % 5) + 1n
   switch (by.what) {
     case 'open':
-      return { frame: openFrame({ ...head, incarnation: Math.max(1, incarnation + (by.pick % 2)), deleted: by.deleted }), believes }
+      return {
+        frame: openFrame({ ...head, incarnation: Math.max(1, incarnation + (by.pick % 2)), deleted: by.deleted }),
+        believes,
+      }
     case 'barrier':
-      return { frame: barrierFrame({ ...head, epoch: epoch + (by.pick % 2), term: BigInt(by.pick % 5) + 1n }), believes }
+      return {
+        frame: barrierFrame({ ...head, epoch: epoch + (by.pick % 2), term: BigInt(by.pick % 5) + 1n }),
+        believes,
+      }
     case 'level':
       return { frame: levelFrame({ ...head, epoch, term, level: 1 + (by.pick % 4) }), believes }
     case 'marker':
@@ -90,7 +107,10 @@ function written(by: Act, log: ReferenceLog, state: CopyState, before: readonly 
 }
 
 /** Runs acts against a log that both rules read. A copy would stop at a gap; the rule itself has an answer for what follows. */
-function play(acts: readonly Act[], onRead: (frame: Frame, verdict: Verdict, before: CopyState, after: CopyState) => void): Frame[] {
+function play(
+  acts: readonly Act[],
+  onRead: (frame: Frame, verdict: Verdict, before: CopyState, after: CopyState) => void,
+): Frame[] {
   const log = new ReferenceLog('orders')
   const state = emptyState()
   const frames: Written[] = []
@@ -103,7 +123,15 @@ function play(acts: readonly Act[], onRead: (frame: Frame, verdict: Verdict, bef
     expect(coarse(verdict), `${verdict} for ${next.frame.kind}`).toBe(expected)
     onRead(next.frame, verdict, before, state)
     const { incarnation, epoch, term, level, deleted } = log
-    expect(state).toMatchObject({ incarnation, epoch, term, level, deleted, nextSeq: log.seqs.length, nextIndex: log.entries.length })
+    expect(state).toMatchObject({
+      incarnation,
+      epoch,
+      term,
+      level,
+      deleted,
+      nextSeq: log.seqs.length,
+      nextIndex: log.entries.length,
+    })
   }
   return frames.map(({ frame }) => frame)
 }
@@ -119,16 +147,16 @@ const acts = fc.array(act, { minLength: 5, maxLength: 40 })
 describe('over random logs of zombies, duplicates and reordered frames', () => {
   test('what counts is what a second, independently written rule says, and every reason occurs', () => {
     const tally = new Tally()
-    forAll(acts, 4_000, (list) => {
+    forAll(acts, 1_500, (list) => {
       play(list, (_frame, verdict) => tally.add(verdict))
     })
     tally.expectAll(...HARMLESS, ...COUNTS, 'marker', 'gap', 'diverged')
-    expect(tally.get('data')).toBeGreaterThan(4_000)
+    expect(tally.get('data')).toBeGreaterThan(3_000)
   })
 
   test('S3: incarnations and epochs only grow, and the term changes only with them', () => {
     let barriers = 0
-    forAll(acts, 1_000, (list) => {
+    forAll(acts, 400, (list) => {
       play(list, (_frame, verdict, before, after) => {
         const grown = compareEpochs(after, before)
         expect(grown).toBeGreaterThanOrEqual(0)
@@ -137,12 +165,12 @@ describe('over random logs of zombies, duplicates and reordered frames', () => {
         if (verdict === 'barrier') barriers += 1
       })
     })
-    expect(barriers).toBeGreaterThan(1_000)
+    expect(barriers).toBeGreaterThan(100)
   })
 
   test('a frame that does not count changes nothing at all', () => {
     let ignored = 0
-    forAll(acts, 1_000, (list) => {
+    forAll(acts, 400, (list) => {
       play(list, (_frame, verdict, before, after) => {
         if (COUNTS.includes(verdict)) return
         expect(after).toEqual(before)
@@ -153,7 +181,7 @@ describe('over random logs of zombies, duplicates and reordered frames', () => {
   })
 
   test('a log with the harmless frames taken out reads the same', () => {
-    forAll(acts, 1_000, (list) => {
+    forAll(acts, 400, (list) => {
       const counted: Frame[] = []
       let last = emptyState()
       play(list, (frame, verdict, _before, after) => {
@@ -167,7 +195,7 @@ describe('over random logs of zombies, duplicates and reordered frames', () => {
   })
 
   test('S7: reading on from a state that was kept at any point gives the same as reading everything', () => {
-    forAll(fc.tuple(acts, fc.nat()), 1_000, ([list, at]) => {
+    forAll(fc.tuple(acts, fc.nat()), 400, ([list, at]) => {
       const verdicts: Verdict[] = []
       const frames = play(list, (_frame, verdict) => verdicts.push(verdict))
       const kept = emptyState()
@@ -179,7 +207,10 @@ describe('over random logs of zombies, duplicates and reordered frames', () => {
   })
 
   test('S4: frames of one term in any order, and any number of times, count once each and in order', () => {
-    const order = fc.tuple(fc.array(fc.array(fc.string(), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 5 }), fc.array(fc.nat(), { maxLength: 60 }))
+    const order = fc.tuple(
+      fc.array(fc.array(fc.string(), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 5 }),
+      fc.array(fc.nat(), { maxLength: 60 }),
+    )
     let complete = 0
     forAll(order, 1_000, ([groups, picks]) => {
       const state = emptyState()
@@ -210,7 +241,14 @@ describe('the rule, case by case', () => {
   let state: CopyState
   const read = (frame: Frame): Verdict => admit(state, 'orders', frame)
   const next = (given: Parameters<typeof dataFrame>[1] = {}): Frame =>
-    dataFrame([text('x')], { epoch: 3, term: 33n, firstSeq: state.nextSeq, firstIndex: state.nextIndex, chain: state.chain, ...given })
+    dataFrame([text('x')], {
+      epoch: 3,
+      term: 33n,
+      firstSeq: state.nextSeq,
+      firstIndex: state.nextIndex,
+      chain: state.chain,
+      ...given,
+    })
 
   beforeEach(() => {
     state = emptyState()
@@ -234,7 +272,14 @@ describe('the rule, case by case', () => {
     expect(read(levelFrame({ incarnation: 2, epoch: 3, term: 33n, level: 2 }))).toBe('level')
     const { chain } = state
     expect(read(barrierFrame({ incarnation: 2, epoch: 5, term: 55n }))).toBe('barrier')
-    expect(state).toMatchObject({ epoch: 5, term: 55n, nextSeq: 0, nextIndex: 1, level: 2, chain: chainAfterBarrier(chain, 5, 55n) })
+    expect(state).toMatchObject({
+      epoch: 5,
+      term: 55n,
+      nextSeq: 0,
+      nextIndex: 1,
+      level: 2,
+      chain: chainAfterBarrier(chain, 5, 55n),
+    })
   })
 
   test('of two barriers of one epoch the first counts', () => {
@@ -282,7 +327,13 @@ describe('the rule, case by case', () => {
   })
 
   test("another token's frames in the same log are foreign, whatever they are", () => {
-    const foreign = [openFrame({ incarnation: 9 }), barrierFrame({ incarnation: 9 }), next({ incarnation: 2 }), levelFrame(), markerFrame()]
+    const foreign = [
+      openFrame({ incarnation: 9 }),
+      barrierFrame({ incarnation: 9 }),
+      next({ incarnation: 2 }),
+      levelFrame(),
+      markerFrame(),
+    ]
     for (const frame of foreign) expect(read({ ...frame, token: 'others' })).toBe('foreign')
   })
 

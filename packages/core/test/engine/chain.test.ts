@@ -27,7 +27,11 @@ const history = fc.record({
 })
 
 function shown({ token, incarnation, links }: { token: string; incarnation: number; links: readonly Link[] }): string {
-  return JSON.stringify([token, incarnation, links.map((one) => ('body' in one ? [...one.body] : `${one.epoch}/${one.term}`))])
+  return JSON.stringify([
+    token,
+    incarnation,
+    links.map((one) => ('body' in one ? [...one.body] : `${one.epoch}/${one.term}`)),
+  ])
 }
 
 describe('the chain', () => {
@@ -48,7 +52,9 @@ describe('the chain', () => {
     const oneByOne = chainAfterData(chainAfterData(start, x), y)
     expect(oneByOne).not.toBe(chainAfterData(chainAfterData(start, y), x))
     expect(oneByOne).not.toBe(chainAfterData(start, encodeEntries([text('x'), text('y')])))
-    expect(chainAfterData(start, encodeEntries([text('xy')]))).not.toBe(chainAfterData(start, encodeEntries([text('x'), text('y')])))
+    expect(chainAfterData(start, encodeEntries([text('xy')]))).not.toBe(
+      chainAfterData(start, encodeEntries([text('x'), text('y')])),
+    )
   })
 
   test('a frame without entries moves it on too', () => {
@@ -69,6 +75,10 @@ describe('the chain', () => {
     const opened = chainOfOpen('orders', 1)
     const served = chainAfterBarrier(opened, 7, 0x0123456789abcdefn)
     const written = chainAfterData(served, encodeEntries([text('hi'), text('')]))
-    expect([opened, served, written].map((chain) => chain.toString(16))).toEqual(['5d3303d73b927ec', '6577887f81055ff9', 'cee391399643380f'])
+    expect([opened, served, written].map((chain) => chain.toString(16))).toEqual([
+      '5d3303d73b927ec',
+      '6577887f81055ff9',
+      'cee391399643380f',
+    ])
   })
 })

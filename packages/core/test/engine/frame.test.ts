@@ -160,7 +160,10 @@ describe('damage is noticed', () => {
       for (let bit = 0; bit < record.length * 8; bit++) {
         const byte = record[bit >> 3] as number
         record[bit >> 3] = byte ^ (1 << (bit & 7))
-        expect(codeOf(() => decodeFrame(record)), `${frame.kind}, bit ${bit}`).toBe('KAGAMI_BAD_FRAME')
+        expect(
+          codeOf(() => decodeFrame(record)),
+          `${frame.kind}, bit ${bit}`,
+        ).toBe('KAGAMI_BAD_FRAME')
         record[bit >> 3] = byte
         flips += 1
       }
@@ -195,7 +198,9 @@ describe('damage is noticed', () => {
     const notFrames = [text(''), text('{"format":1}'), new Uint8Array(80), text('x'.repeat(200))]
     for (const bytes of notFrames) expect(codeOf(() => decodeFrame(bytes))).toBe('KAGAMI_BAD_FRAME')
     const marker = encodeFrame(markerFrame())
-    expect(codeOf(() => decodeFrame(resealed(marker, (bytes) => bytes.writeUInt16BE(0x4b68, 0))))).toBe('KAGAMI_BAD_FRAME')
+    expect(codeOf(() => decodeFrame(resealed(marker, (bytes) => bytes.writeUInt16BE(0x4b68, 0))))).toBe(
+      'KAGAMI_BAD_FRAME',
+    )
   })
 
   test.each<[string, Frame, (bytes: Buffer) => void]>([
@@ -217,7 +222,9 @@ describe('damage is noticed', () => {
     ['a level frame without its level', levelFrame()],
   ])('%s is refused under a right checksum', (_what, frame) => {
     const record = Buffer.from(encodeFrame(frame)).subarray(0, -1)
-    expect(codeOf(() => decodeFrame(resealed(record, (bytes) => bytes.writeUInt32BE(bytes.readUInt32BE(52) - 1, 52))))).toBe('KAGAMI_BAD_FRAME')
+    expect(
+      codeOf(() => decodeFrame(resealed(record, (bytes) => bytes.writeUInt32BE(bytes.readUInt32BE(52) - 1, 52)))),
+    ).toBe('KAGAMI_BAD_FRAME')
   })
 })
 
@@ -316,5 +323,6 @@ describe('entries', () => {
 test('the checksum of a record tells two records apart, of any length', () => {
   const records = [text(''), text('a'), text('abc'), ...oneOfEachKind.map(encodeFrame)]
   expect(new Set(records.map(recordChecksum)).size).toBe(records.length)
-  for (const record of oneOfEachKind.map(encodeFrame)) expect(recordChecksum(record)).toBe(crc32(record.subarray(0, -4)))
+  for (const record of oneOfEachKind.map(encodeFrame))
+    expect(recordChecksum(record)).toBe(crc32(record.subarray(0, -4)))
 })

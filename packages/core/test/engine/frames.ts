@@ -80,7 +80,15 @@ export const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant('open' as const), ...head, deleted: fc.boolean(), address: name, identity: name }),
   fc.record({ kind: fc.constant('barrier' as const), ...head, ...role }),
   fc
-    .record({ kind: fc.constant('data' as const), ...head, ...role, firstSeq: count, firstIndex: count, chain: bits64, entries: entryList })
+    .record({
+      kind: fc.constant('data' as const),
+      ...head,
+      ...role,
+      firstSeq: count,
+      firstIndex: count,
+      chain: bits64,
+      entries: entryList,
+    })
     .map(({ entries, ...frame }) => ({ ...frame, count: entries.length, body: encodeEntries(entries) })),
   fc.record({ kind: fc.constant('marker' as const), ...head, nonce: bits64 }),
   fc.record({ kind: fc.constant('level' as const), ...head, ...role, level: fc.integer({ min: 0, max: 2 ** 32 - 1 }) }),

@@ -28,7 +28,10 @@ export class ReferenceLog {
   }
 
   /** "accepted", "harmless", or what is wrong with the log. */
-  read({ frame, believes }: Written, entriesOf: (frame: Frame) => string[]): 'accepted' | 'nothing' | 'harmless' | 'gap' | 'diverged' {
+  read(
+    { frame, believes }: Written,
+    entriesOf: (frame: Frame) => string[],
+  ): 'accepted' | 'nothing' | 'harmless' | 'gap' | 'diverged' {
     if (frame.token !== this.token) return 'harmless'
     switch (frame.kind) {
       case 'marker':
@@ -50,9 +53,15 @@ export class ReferenceLog {
         return 'accepted'
       case 'level':
       case 'data': {
-        const opened = frame.incarnation < this.incarnation || (frame.incarnation === this.incarnation && (this.deleted || frame.epoch <= this.epoch))
+        const opened =
+          frame.incarnation < this.incarnation ||
+          (frame.incarnation === this.incarnation && (this.deleted || frame.epoch <= this.epoch))
         if (!opened) return 'gap'
-        const inForce = frame.incarnation === this.incarnation && frame.epoch === this.epoch && frame.term === this.term && !this.deleted
+        const inForce =
+          frame.incarnation === this.incarnation &&
+          frame.epoch === this.epoch &&
+          frame.term === this.term &&
+          !this.deleted
         if (!inForce) return 'harmless'
         if (frame.kind === 'level') {
           if (frame.level <= this.level) return 'harmless'

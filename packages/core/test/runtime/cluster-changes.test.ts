@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+import type { Ledger} from './harness.js';
+import { bytes, eventually, TestCluster } from './harness.js'
 
 const names = Array.from({ length: 12 }, (_, i) => `token-${i}`)
 
@@ -201,7 +202,7 @@ test('a coordinator restored from an old backup is overtaken by what the log say
   }, 'a primary above the log')
   await primary.get('orders')?.replicate(bytes('healed'))
   await eventually(() => a.get('orders')?.lag.caughtUp && b.get('orders')?.lag.caughtUp, 'both in sync')
-  await Promise.all([a, b].map((node) => node.get('orders')?.sync()))
+  for (const node of [a, b]) await node.get('orders')?.sync()
   expect((a.get('orders')?.state as Ledger).lines).toEqual((b.get('orders')?.state as Ledger).lines)
   expect((a.get('orders')?.state as Ledger).lines.at(-1)).toBe('healed')
 })

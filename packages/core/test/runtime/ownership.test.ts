@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+import type { Ledger} from './harness.js';
+import { bytes, eventually, TestCluster } from './harness.js'
 
 test('a second claim while the owner lives is refused', async () => {
   await using cluster = new TestCluster()

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { isKagamiError } from '../../src/index.js'
-import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+import type { Ledger} from './harness.js';
+import { bytes, eventually, TestCluster } from './harness.js'
 
 const code = (promise: Promise<unknown>): Promise<string> =>
   promise.then(

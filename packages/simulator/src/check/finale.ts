@@ -31,7 +31,8 @@ export async function converge(options: FinaleOptions, what: string): Promise<vo
   let missing: string[] = ['everything']
   const poll = (): void => {
     missing = options.workload.tokens.flatMap((token) => lacks(options, token, probes))
-    for (const operation of options.ledger.pending()) missing.push(`op ${operation.id} of ${operation.caller} is pending`)
+    for (const operation of options.ledger.pending())
+      missing.push(`op ${operation.id} of ${operation.caller} is pending`)
     if (missing.length > 0 && scheduler.nowMs < startedMs + boundMs) scheduler.after(pollMs, undefined, poll)
   }
   poll()
@@ -53,7 +54,12 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
   const primary = cluster.primaryOf(token)
   const truth = ghost.truth(token)
   if (primary === undefined || truth === undefined) {
-    workload.ensure(token)
+    // Documents that were brought back may speak of a token that was deleted since: that is loud, and for people to clear up.
+    const copies = cluster
+      .ready()
+      .flatMap(({ kagami }) => kagami.health().copies.filter((copy) => copy.token === token))
+    if (truth === undefined && copies.some((copy) => copy.phase === 'failed')) workload.remove(token)
+    else workload.ensure(token)
     return [`${token} has no primary`]
   }
   if (probes.get(token) === undefined) {

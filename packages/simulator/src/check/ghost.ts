@@ -15,16 +15,17 @@ import { agrees, judge, ruleState, type RuleState } from './rule.js'
 /** A token within one log. */
 interface View {
   readonly token: string
-  readonly state: CopyState
-  readonly rule: RuleState
+  state: CopyState
+  rule: RuleState
+  /** Of a life of the token that nobody remembers: see `forget`. */
+  forgotten: boolean
   openedAt: Offset
-  /** Offsets of what has counted since. */
-  readonly counted: Offset[]
 }
 
 /** One incarnation's entries. */
 interface Sequence {
   readonly address: string
+  forgotten: boolean
   readonly ids: number[]
   /** The state's digest after each entry. */
   readonly digests: number[]
@@ -36,10 +37,12 @@ export class Ghost implements LogObserver {
   readonly #store: StoreServer
   readonly #keep: number
   readonly #views = new Map<StoredLog, Map<string, View>>()
-  readonly #sequences = new Map<string, Sequence>()
+  /** By token and incarnation; the last one is of its present life. */
+  readonly #sequences = new Map<string, Sequence[]>()
   readonly #where = new Map<number, Position>()
   readonly #lastOfTerm = new Map<bigint, number>()
   readonly #acknowledged = new Map<string, Position>()
+  readonly #lives = new Map<string, number>()
   /** Where each token's newest incarnation with a primary lives. */
   readonly #home = new Map<string, { readonly incarnation: number; readonly log: StoredLog }>()
 
@@ -54,18 +57,19 @@ export class Ghost implements LogObserver {
     const frame = decodeFrame(record.bytes)
     if (frame.kind === 'skipped') return
     const view = this.#view(log, frame.token)
+    if (view.forgotten && log.records.length === 1) this.#begins(view)
     const verdict = admit(view.state, frame.token, frame)
     const own = judge(view.rule, frame)
     this.#trace.count(`frame.${verdict}`)
     this.#trace.add('log', `${log.address}[${record.offset}] ${show(frame)} -> ${verdict}`)
-    if (!agrees(verdict, own)) this.#trace.violation('S3', `the engine says ${verdict}, the rule ${own}, of ${show(frame)}`)
+    if (!agrees(verdict, own))
+      this.#trace.violation('S3', `the engine says ${verdict}, the rule ${own}, of ${show(frame)}`)
     if (verdict === 'diverged') this.#trace.violation('S2', `the chain of ${show(frame)} contradicts its log`)
     // Leftovers of an older user of this log may come before its open frame.
     if (verdict === 'gap' && view.state.incarnation > 0) {
       this.#trace.violation('S3', `${show(frame)} was written before its epoch was opened`)
     }
     if (verdict === 'opened') view.openedAt = record.offset
-    if (verdict === 'opened' || verdict === 'barrier' || verdict === 'data') view.counted.push(record.offset)
     if (verdict === 'barrier') this.#began(log, view)
     if (verdict === 'data' && frame.kind === 'data') this.#apply(log, frame)
   }
@@ -79,7 +83,10 @@ export class Ghost implements LogObserver {
     if (home !== undefined && (home.log !== log || home.incarnation !== incarnation)) {
       const former = this.#view(home.log, token).state
       if (incarnation <= home.incarnation) {
-        this.#trace.violation('S3', `${token}: epoch ${epoch} of incarnation ${incarnation} begins in ${log.address} after incarnation ${home.incarnation} in ${home.log.address}`)
+        this.#trace.violation(
+          'S3',
+          `${token}: epoch ${epoch} of incarnation ${incarnation} begins in ${log.address} after incarnation ${home.incarnation} in ${home.log.address}`,
+        )
       } else if (home.log !== log && former.incarnation === home.incarnation && !former.deleted) {
         this.#trace.violation('S3', `${token}: incarnations ${home.incarnation} and ${incarnation} are alive at once`)
       }
@@ -114,29 +121,35 @@ export class Ghost implements LogObserver {
     }
   }
 
-  /** A copy applies an entry. Gives the digest that its state must have then. */
-  applied(who: string, entry: Entry, id: number, before: number): number {
+  /** A copy applies an entry. `before` is its state's digest until then. */
+  applied(who: string, entry: Entry, id: number, before: number): void {
     const { incarnation, index } = entry.position
-    const sequence = this.#sequences.get(key(entry.token, incarnation))
-    const expected = sequence?.ids[index]
+    const sequences = this.#sequences.get(key(entry.token, incarnation)) ?? []
     this.#trace.count('applied')
-    if (expected !== id) {
-      this.#trace.violation('S2', `${who} applies op ${id} of ${entry.token} at ${incarnation}/${index}, where the log has ${expected}`)
+    const sequence = sequences.findLast(({ ids }) => ids[index] === id)
+    if (sequence === undefined) {
+      const expected = sequences.map(({ ids }) => ids[index]).join(' or ')
+      this.#trace.violation(
+        'S2',
+        `${who} applies op ${id} of ${entry.token} at ${incarnation}/${index}, where the log has ${expected}`,
+      )
+    } else if (digestAt(sequence, index) !== before) {
+      this.#trace.violation(
+        'S4',
+        `${who} applies ${entry.token} ${incarnation}/${index} to a state of other entries than those before it`,
+      )
     }
-    const digest = index === 0 ? 0 : (sequence?.digests[index - 1] ?? 0)
-    if (digest !== before) {
-      this.#trace.violation('S4', `${who} applies ${entry.token} ${incarnation}/${index} to a state of other entries than those before it`)
-    }
-    return sequence?.digests[index] ?? 0
   }
 
   /** A copy has restored a state that it says holds the entries before `next`. */
   restored(who: string, token: string, next: Position, digest: number): void {
-    const sequence = this.#sequences.get(key(token, next.incarnation))
-    const expected = next.index === 0 ? 0 : sequence?.digests[next.index - 1]
+    const sequences = this.#sequences.get(key(token, next.incarnation)) ?? []
     this.#trace.count('restores')
-    if (expected !== digest) {
-      this.#trace.violation('S7', `${who} restores ${token} at ${next.incarnation}/${next.index} to a state that is not that of the log`)
+    if (!sequences.some((sequence) => digestAt(sequence, next.index) === digest)) {
+      this.#trace.violation(
+        'S7',
+        `${who} restores ${token} at ${next.incarnation}/${next.index} to a state that is not that of the log`,
+      )
     }
   }
 
@@ -144,7 +157,10 @@ export class Ghost implements LogObserver {
     const where = this.#where.get(operation.id)
     if (where === undefined) this.#trace.violation('S1', `op ${operation.id} is acknowledged and not in the log`)
     else if (where.incarnation !== position.incarnation || where.index !== position.index) {
-      this.#trace.violation('S5', `op ${operation.id} is acknowledged at ${pair(position)} and stands at ${pair(where)}`)
+      this.#trace.violation(
+        'S5',
+        `op ${operation.id} is acknowledged at ${pair(position)} and stands at ${pair(where)}`,
+      )
     }
     const last = this.#acknowledged.get(operation.token)
     if (last === undefined || comparePositions(last, position) < 0) this.#acknowledged.set(operation.token, position)
@@ -162,7 +178,8 @@ export class Ghost implements LogObserver {
   }
 
   committed(operation: Operation): void {
-    if (!this.#where.has(operation.id)) this.#trace.violation('S5', `op ${operation.id} is said to be committed, and is not in the log`)
+    if (!this.#where.has(operation.id))
+      this.#trace.violation('S5', `op ${operation.id} is said to be committed, and is not in the log`)
   }
 
   dropping(log: StoredLog, before: Offset, why: 'truncate' | 'release'): void {
@@ -190,35 +207,99 @@ export class Ghost implements LogObserver {
           BigInt(meta.anchor.offset) >= before,
       )
     if (covering.length < this.#keep || covering.every((snapshot) => snapshot.damaged)) {
-      this.#trace.violation('S8', `${log.address} is truncated below ${before}, which ${covering.length} verified snapshots of ${token} cover`)
+      this.#trace.violation(
+        'S8',
+        `${log.address} is truncated below ${before}, which ${covering.length} verified snapshots of ${token} cover`,
+      )
     }
   }
 
   /** Entries of the token's newest incarnation, and the state's digest after them; undefined when it is deleted or was never opened. */
   truth(token: string): { readonly incarnation: number; readonly length: number; readonly digest: number } | undefined {
-    const newest = [...this.#views.values()]
-      .flatMap((views) => views.get(token)?.state ?? [])
-      .reduce<CopyState | undefined>((best, state) => (best === undefined || state.incarnation > best.incarnation ? state : best), undefined)
+    const newest = this.#newest(token)
     if (newest === undefined || newest.incarnation === 0 || newest.deleted) return undefined
-    const sequence = this.#sequences.get(key(token, newest.incarnation))
+    const sequence = this.#sequences.get(key(token, newest.incarnation))?.findLast(({ forgotten }) => !forgotten)
     return { incarnation: newest.incarnation, length: sequence?.ids.length ?? 0, digest: sequence?.digests.at(-1) ?? 0 }
+  }
+
+  /**
+   * The coordinator has lost its documents, and of a deleted token nothing else need be left: if it is created again it begins a new life, whose
+   * incarnations may begin again too.
+   */
+  forget(): void {
+    for (const token of new Set([...this.#views.values()].flatMap((views) => [...views.keys()]))) {
+      if (this.#newest(token)?.deleted !== true) continue
+      this.#lives.set(token, this.lifeOf(token) + 1)
+      this.#home.delete(token)
+      this.#acknowledged.delete(token)
+      for (const views of this.#views.values()) {
+        const view = views.get(token)
+        if (view !== undefined) view.forgotten = true
+      }
+      for (const [name, sequences] of this.#sequences) {
+        if (name.startsWith(`${token} `)) for (const sequence of sequences) sequence.forgotten = true
+      }
+    }
+  }
+
+  /** How often the token was forgotten. */
+  lifeOf(token: string): number {
+    return this.#lives.get(token) ?? 0
+  }
+
+  /** The first record of a log that was emptied: a reader that starts there knows nothing of what was there before. */
+  #begins(view: View): void {
+    view.forgotten = false
+    view.state = emptyState()
+    view.rule = ruleState()
+  }
+
+  /** The log that the token lives in, if it does. */
+  home(token: string): StoredLog | undefined {
+    if (this.truth(token) === undefined) return undefined
+    for (const [log, views] of this.#views) if (views.get(token)?.state === this.#newest(token)) return log
+    return undefined
+  }
+
+  newestIncarnation(token: string): number {
+    return this.#newest(token)?.incarnation ?? 0
+  }
+
+  #newest(token: string): CopyState | undefined {
+    let newest: CopyState | undefined
+    for (const views of this.#views.values()) {
+      const view = views.get(token)
+      if (view === undefined || view.forgotten) continue
+      if (newest === undefined || view.state.incarnation > newest.incarnation) newest = view.state
+    }
+    return newest
   }
 
   #view(log: StoredLog, token: string): View {
     const views = this.#views.get(log) ?? new Map<string, View>()
     this.#views.set(log, views)
     let view = views.get(token)
-    if (view === undefined) views.set(token, (view = { token, state: emptyState(), rule: ruleState(), openedAt: 0n, counted: [] }))
+    if (view === undefined)
+      views.set(token, (view = { token, state: emptyState(), rule: ruleState(), forgotten: false, openedAt: 0n }))
     return view
   }
 
   #sequence(token: string, incarnation: number, address: string): Sequence {
     const name = key(token, incarnation)
-    let sequence = this.#sequences.get(name)
-    if (sequence === undefined) this.#sequences.set(name, (sequence = { address, ids: [], digests: [] }))
-    if (sequence.address !== address) this.#trace.violation('S3', `${token}, incarnation ${incarnation}, is written to two logs`)
+    const known = this.#sequences.get(name) ?? []
+    this.#sequences.set(name, known)
+    let sequence = known.at(-1)
+    if (sequence === undefined || sequence.forgotten) {
+      known.push((sequence = { address, forgotten: false, ids: [], digests: [] }))
+    }
+    if (sequence.address !== address)
+      this.#trace.violation('S3', `${token}, incarnation ${incarnation}, is written to two logs`)
     return sequence
   }
+}
+
+function digestAt(sequence: Sequence, index: number): number {
+  return index === 0 ? 0 : (sequence.digests[index - 1] ?? -1)
 }
 
 function key(token: string, incarnation: number): string {

@@ -25,7 +25,14 @@ export class Ledger {
 
   begin(token: string, caller: string): Operation {
     const id = this.operations.length
-    const operation: Operation = { id, token, caller, startedMs: this.#trace.nowMs(), outcome: 'pending', code: undefined }
+    const operation: Operation = {
+      id,
+      token,
+      caller,
+      startedMs: this.#trace.nowMs(),
+      outcome: 'pending',
+      code: undefined,
+    }
     this.operations.push(operation)
     this.#trace.count('operations')
     return operation
@@ -39,7 +46,11 @@ export class Ledger {
     operation.outcome = outcome
     operation.code = error === undefined ? undefined : describe(error).split(':')[0]
     this.#trace.count(outcome)
-    const how = position ? ` at ${position.incarnation}/${position.index}` : error === undefined ? '' : `: ${operation.code}`
+    const how = position
+      ? ` at ${position.incarnation}/${position.index}`
+      : error === undefined
+        ? ''
+        : `: ${operation.code}`
     this.#trace.add(operation.caller, `op ${operation.id} on ${operation.token} ${outcome}${how}`)
   }
 

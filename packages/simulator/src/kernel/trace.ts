@@ -23,7 +23,8 @@ export class Trace {
   }
 
   add(who: string, text: string): void {
-    if (this.lines.length < maxLines) this.lines.push(`${this.nowMs().toFixed(1).padStart(9)}  ${who.padEnd(7)} ${text}`)
+    if (this.lines.length < maxLines)
+      this.lines.push(`${this.nowMs().toFixed(1).padStart(9)}  ${who.padEnd(7)} ${text}`)
   }
 
   /** A warning or an error of a node. An admitted bug is a violation, whatever came of it. */

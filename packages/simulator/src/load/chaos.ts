@@ -1,4 +1,5 @@
 /** What goes wrong with nodes and servers: kills, pauses, cuts, expiries, wipes, rot. Ends everything that it began when it is told to stop. */
+import type { Ghost } from '../check/ghost.js'
 import { faultKinds, type FaultKind } from '../kernel/faults.js'
 import type { Service } from '../kernel/process.js'
 import type { World } from '../world/wire.js'
@@ -9,6 +10,7 @@ export interface ChaosOptions {
   readonly world: World
   readonly cluster: Cluster
   readonly servers: Servers
+  readonly ghost: Ghost
   readonly tokens: readonly string[]
 }
 
@@ -18,7 +20,7 @@ const stepMs = 100
 export class Chaos {
   readonly #options: ChaosOptions
   readonly #mends = new Set<() => void>()
-  #backup: Backup | undefined
+  #backup: { readonly of: Backup; readonly lives: string } | undefined
   #poisons = 0
   #on = true
 
@@ -35,7 +37,7 @@ export class Chaos {
         if (!chance.happens((faults.rate(kind) * stepMs) / 1000)) continue
         if (this.#acts[kind]?.() !== false) trace.count(`fault.${kind}`)
       }
-      if (chance.happens(0.02)) this.#backup = this.#options.servers.coordinator.backup()
+      if (chance.happens(0.02)) this.#backup = { of: this.#options.servers.coordinator.backup(), lives: this.#lives() }
       scheduler.after(stepMs, undefined, step)
     }
     scheduler.after(2000, undefined, step)
@@ -45,6 +47,12 @@ export class Chaos {
   stop(): void {
     this.#on = false
     for (const mend of [...this.#mends]) mend()
+    const { cluster } = this.#options
+    for (const node of cluster.all()) {
+      node.poisoned.clear()
+      // A copy whose apply threw waits for people, who mend it and start the node again.
+      if (node.wasPoisoned) cluster.kill(node.process.node)
+    }
     for (const name of this.#options.cluster.names) this.#options.cluster.start(name)
   }
 
@@ -55,6 +63,26 @@ export class Chaos {
     }
     this.#mends.add(mend)
     this.#options.world.scheduler.after(afterMs, undefined, mend)
+  }
+
+  /** Which incarnation of each token is the newest. */
+  #lives(): string {
+    const { ghost, tokens } = this.#options
+    return tokens.map((token) => `${token} ${ghost.newestIncarnation(token)} ${ghost.lifeOf(token)}`).join()
+  }
+
+  /** From where document versions go on after a loss. */
+  #versions(): number | undefined {
+    const { faults, chance } = this.#options.world
+    return faults.happens('versionsReused') ? undefined : 1_000_000 + chance.below(1_000_000_000)
+  }
+
+  #rollBack(): boolean {
+    const { servers, world } = this.#options
+    if (this.#backup === undefined) return false
+    world.trace.add('chaos', 'the coordinator goes back to an old backup')
+    servers.coordinator.restore(this.#backup.of, world.chance.happens(0.5), this.#versions())
+    return true
   }
 
   /** Short mostly, and sometimes well above the session's timeout. */
@@ -118,14 +146,10 @@ export class Chaos {
       const { servers, world } = this.#options
       const sessionsToo = world.chance.happens(0.5)
       world.trace.add('chaos', `the coordinator loses its documents${sessionsToo ? ' and sessions' : ''}`)
-      servers.coordinator.restore(undefined, sessionsToo)
+      servers.coordinator.restore(undefined, sessionsToo, this.#versions())
     },
-    rollback: () => {
-      const { servers, world } = this.#options
-      if (this.#backup === undefined) return false
-      world.trace.add('chaos', 'the coordinator goes back to an old backup')
-      servers.coordinator.restore(this.#backup, world.chance.happens(0.5))
-    },
+    rollback: () => this.#backup?.lives === this.#lives() && this.#rollBack(),
+    rollbackFar: () => this.#rollBack(),
     storeDown: () => {
       const { servers, world } = this.#options
       world.trace.add('chaos', 'the snapshot store is down')

@@ -45,6 +45,7 @@ export interface RunningNode {
   stopping: boolean
   /** Copies that are to fail at their next entry. */
   readonly poisoned: Set<string>
+  wasPoisoned: boolean
 }
 
 export class Cluster {
@@ -98,7 +99,19 @@ export class Cluster {
       trace,
     })
     const poisoned = new Set<string>()
-    const node: RunningNode = { process, kagami: this.#create(process, poisoned), ready: false, stopping: false, poisoned }
+    const isPoisoned = (token: string): boolean => {
+      if (!poisoned.delete(token)) return false
+      node.wasPoisoned = true
+      return true
+    }
+    const node: RunningNode = {
+      process,
+      kagami: this.#create(process, isPoisoned),
+      ready: false,
+      stopping: false,
+      poisoned,
+      wasPoisoned: false,
+    }
     this.#running.set(name, node)
     this.#watch(node)
     trace.add(process.label, 'starts')
@@ -110,16 +123,19 @@ export class Cluster {
         },
         (error: unknown) => {
           trace.add(process.label, `could not start: ${describe(error)}`)
-          if (!isKagamiError(error) || !(error.retryable || error.code === 'KAGAMI_TIMEOUT' || error.code === 'KAGAMI_STOPPED')) {
+          const passing = ['KAGAMI_TIMEOUT', 'KAGAMI_STOPPED', 'KAGAMI_SESSION_LOST']
+          if (!isKagamiError(error) || !(error.retryable || passing.includes(error.code))) {
             trace.violation('L', `${process.label} can not start: ${describe(error)}`)
           }
+          // As a supervisor would.
+          world.scheduler.after(world.chance.between(100, 1000), undefined, () => this.start(name))
           this.#gone(node)
         },
       )
     })
   }
 
-  #create(process: SimProcess, poisoned: Set<string>): Kagami<number> {
+  #create(process: SimProcess, poisoned: (token: string) => boolean): Kagami<number> {
     const { world, servers, ghost, createNode, sessionTimeoutMs, graceMs, keep } = this.#options
     const { chance } = world
     const zoned = 'abcdefghij'.indexOf(process.node)
@@ -130,9 +146,13 @@ export class Cluster {
       coordinator: simCoordinator(world, process, servers.coordinator, sessionTimeoutMs),
       snapshots: simSnapshotStore(world, process, servers.store),
       placement: simPlacement(),
-      stateMachine: (): StateMachine<number> =>
-        new SimMachine({ label: process.label, ghost, poisoned: (token) => poisoned.delete(token) }),
-      limits: { lookMs: 1000, retryMs: { first: 20, longest: 400 }, maxFrameEntries: 1 + chance.below(8), restoreTimeoutMs: 20_000 },
+      stateMachine: (): StateMachine<number> => new SimMachine({ label: process.label, ghost, poisoned }),
+      limits: {
+        lookMs: 1000,
+        retryMs: { first: 20, longest: 400 },
+        maxFrameEntries: 1 + chance.below(8),
+        restoreTimeoutMs: 20_000,
+      },
       snapshotting: { everyEntries: 5 + chance.below(30), everyMs: 3000, keep },
       placementLimits: { graceMs },
       seams: process.seams,
@@ -145,9 +165,10 @@ export class Cluster {
     kagami.on('promoted', ({ token, incarnation, epoch }) => {
       trace.count('promotions')
       say(`serves ${token} i${incarnation} e${epoch}`)
-      const key = `${token} i${incarnation} e${epoch}`
+      const key = `${token}, life ${this.#options.ghost.lifeOf(token)}, i${incarnation} e${epoch}`
       const other = this.#serving.get(key)
-      if (other !== undefined && other !== process.label) trace.violation('S3', `${key} is served by ${other} and by ${process.label}`)
+      if (other !== undefined && other !== process.label)
+        trace.violation('S3', `${key} is served by ${other} and by ${process.label}`)
       this.#serving.set(key, process.label)
     })
     kagami.on('demoted', ({ token, reason }) => say(`serves ${token} no more: ${reason}`))
@@ -161,13 +182,17 @@ export class Cluster {
       trace.count('expiries')
       say('has lost its session')
     })
-    kagami.on('controller', ({ elected, epoch }) => say(elected ? `is controller ${epoch}` : `is controller ${epoch} no more`))
+    kagami.on('controller', ({ elected, epoch }) =>
+      say(elected ? `is controller ${epoch}` : `is controller ${epoch} no more`),
+    )
     kagami.on('restored', ({ token, snapshot, next }) => {
       if (snapshot === undefined) trace.count('replays')
       say(`restored ${token} at ${next.incarnation}/${next.index} from ${snapshot ?? 'its log'}`)
     })
     kagami.on('copy', ({ token, opened }) => say(`${opened ? 'opens' : 'drops'} its copy of ${token}`))
-    kagami.on('snapshot', ({ token, phase, id, error }) => say(`snapshot ${phase} ${token} ${id}${error ? ` ${describe(error)}` : ''}`))
+    kagami.on('snapshot', ({ token, phase, id, error }) =>
+      say(`snapshot ${phase} ${token} ${id}${error ? ` ${describe(error)}` : ''}`),
+    )
     kagami.on('deleted', ({ token, incarnation }) => {
       trace.count('deletions')
       say(`${token} i${incarnation} is deleted`)
@@ -176,7 +201,13 @@ export class Cluster {
       trace.count('failures')
       say(`its copy of ${token} fails: ${describe(error)}`)
       const expected = ['KAGAMI_APPLY_FAILED', 'KAGAMI_LOG_UNAVAILABLE', 'KAGAMI_STORE_UNAVAILABLE', 'KAGAMI_TIMEOUT']
-      if (!expected.includes(error.code)) trace.violation('S8', `${process.label}'s copy of ${token} fails: ${describe(error)}`)
+      if (expected.includes(error.code)) return
+      // A copy that has not heard of its token's end, or whose documents have forgotten it, may find its log cleaned up.
+      const { ghost } = this.#options
+      const { incarnation, start } = error.details
+      const lives = incarnation === ghost.truth(token)?.incarnation && start === String(ghost.home(token)?.start)
+      if (error.code === 'KAGAMI_LOG_GAP' && !lives) trace.count('failuresOfTheDeleted')
+      else trace.violation('S8', `${process.label}'s copy of ${token} fails: ${describe(error)}`)
     })
   }
 
@@ -200,11 +231,13 @@ export class Cluster {
       node.kagami.stop({ deadlineMs: 3000 }).then(
         () => {
           trace.add(node.process.label, 'has stopped')
-          if (trace.nowMs() > startedMs + 20_000) trace.violation('L', `${node.process.label} took ${Math.round(trace.nowMs() - startedMs)} ms to stop`)
+          if (trace.nowMs() > startedMs + 20_000)
+            trace.violation('L', `${node.process.label} took ${Math.round(trace.nowMs() - startedMs)} ms to stop`)
           // What it has promised to settle is settled when it exits.
           node.process.after(1, () => {
             for (const operation of this.#options.ledger.pending()) {
-              if (operation.caller === node.process.label) trace.violation('S5', `op ${operation.id} is still pending when ${operation.caller} has stopped`)
+              if (operation.caller === node.process.label)
+                trace.violation('S5', `op ${operation.id} is still pending when ${operation.caller} has stopped`)
             }
             this.#gone(node)
           })

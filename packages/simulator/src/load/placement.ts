@@ -1,5 +1,12 @@
 /** A small placement strategy for simulated clusters: sticky, apart by zone, least-filled first. Pure. */
-import type { Placement, PlacementInput, PlacementMember, PlacementStrategy, PlacementTarget, PlacementToken } from '@kagami/core/contract'
+import type {
+  Placement,
+  PlacementInput,
+  PlacementMember,
+  PlacementStrategy,
+  PlacementTarget,
+  PlacementToken,
+} from '@kagami/core/contract'
 
 export function simPlacement(): PlacementStrategy {
   return { name: 'simulated', place }
@@ -32,9 +39,9 @@ function placeToken(
   const rank = (member: PlacementMember): number[] => [
     member.node === token.pinned ? 1 : 0,
     member.draining ? 0 : 1,
+    member.node === token.preferred ? 1 : 0,
     zones.has(zoneOf(member)) ? 0 : 1,
     current.includes(member.node) ? 1 : 0,
-    member.node === token.preferred ? 1 : 0,
     -(copies.get(member.node) ?? 0) / member.capacity,
   ]
   while (chosen.length < wanted) {

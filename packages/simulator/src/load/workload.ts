@@ -50,7 +50,8 @@ export class Workload {
 
   begin(): void {
     const { world } = this.#options
-    for (const token of this.tokens) world.scheduler.after(world.chance.between(0, 1500), undefined, () => this.ensure(token))
+    for (const token of this.tokens)
+      world.scheduler.after(world.chance.between(0, 1500), undefined, () => this.ensure(token))
     this.#again(() => this.#burst(), 30, 500)
     this.#again(() => this.#manage(), 300, 2500)
   }
@@ -76,11 +77,24 @@ export class Workload {
     if (node === undefined || this.#busy.has(token)) return
     const { chance, trace } = this.#options.world
     const settings = { ...this.#settings.get(token), adopt: chance.happens(0.7) }
-    this.#call(node, token, 'token', (signal) => node.kagami.token(token, { ...settings, signal }).then(then), (error) => {
-      // Another node may own it by now, or an alteration may have come through though its call failed.
-      if (isKagamiError(error, 'KAGAMI_TOKEN_OWNED') || isKagamiError(error, 'KAGAMI_TOKEN_OPTIONS')) then()
-    })
+    this.#call(
+      node,
+      token,
+      'token',
+      (signal) => node.kagami.token(token, { ...settings, signal }).then(then),
+      (error) => {
+        // Another node may own it by now, or an alteration may have come through though its call failed.
+        if (isKagamiError(error, 'KAGAMI_TOKEN_OWNED') || isKagamiError(error, 'KAGAMI_TOKEN_OPTIONS')) then()
+      },
+    )
     trace.count('creations')
+  }
+
+  /** Removes what the documents say of a token that is not there any more. */
+  remove(token: string): void {
+    const node = this.#anyNode()
+    if (node === undefined || this.#busy.has(token)) return
+    this.#call(node, token, 'remove', (signal) => node.kagami.remove(token, { signal }))
   }
 
   /** One call of the management kind, on one node, at most 10 s long. Its errors are expected where they say what to do. */
@@ -112,7 +126,11 @@ export class Workload {
         },
         (error: unknown) => {
           trace.add(node.process.label, `${what} ${token}: ${describe(error)}`)
-          if (!isKagamiError(error) && !(error instanceof Aborted)) trace.violation('BUG', `${what} ${token} rejects with ${String(error instanceof Error ? error.stack : error)}`)
+          if (!isKagamiError(error) && !(error instanceof Aborted))
+            trace.violation(
+              'BUG',
+              `${what} ${token} rejects with ${String(error instanceof Error ? error.stack : error)}`,
+            )
           failed(error)
           end()
         },
@@ -145,13 +163,15 @@ export class Workload {
     const { world, ghost, ledger } = this.#options
     const operation = ledger.begin(handle.name, node.process.label)
     const controller = world.chance.happens(0.05) && this.#on ? new AbortController() : undefined
-    if (controller !== undefined) node.process.after(world.chance.between(0, 20), () => controller.abort(new Aborted('the client gave up')))
+    if (controller !== undefined)
+      node.process.after(world.chance.between(0, 20), () => controller.abort(new Aborted('the client gave up')))
     const options = controller === undefined ? {} : { signal: controller.signal }
     handle.replicate(entryOf(operation.id), options).then(
       ({ position, result }) => {
         ledger.settle(operation, 'acknowledged', undefined, position)
         ghost.acknowledged(operation, position)
-        if (result !== operation.id) world.trace.violation('S5', `op ${operation.id} is answered with the result of op ${result}`)
+        if (result !== operation.id)
+          world.trace.violation('S5', `op ${operation.id} is answered with the result of op ${result}`)
         acknowledged()
       },
       (error: unknown) => {
@@ -180,7 +200,10 @@ export class Workload {
         const next = handle.next
         if (before === undefined || next === undefined) return
         if (comparePositions(next, before) <= 0) {
-          trace.violation('S6', `${node.process.label} has synced ${token} at ${next.incarnation}/${next.index}, though ${before.incarnation}/${before.index} was acknowledged before`)
+          trace.violation(
+            'S6',
+            `${node.process.label} has synced ${token} at ${next.incarnation}/${next.index}, though ${before.incarnation}/${before.index} was acknowledged before`,
+          )
         }
       },
       () => undefined,
@@ -204,7 +227,7 @@ export class Workload {
       const to = chance.pick(this.#options.cluster.names)!
       this.#call(node, token, `handover to ${to}`, (signal) => kagami.handover(token, { to, signal }))
     } else if (dice < 7) {
-      this.#call(node, token, 'remove', (signal) => kagami.remove(token, { signal }))
+      this.remove(token)
     } else this.ensure(token)
   }
 

@@ -52,7 +52,13 @@ export class CoordinatorServer {
   }
 
   connect(process: SimProcess): ServerSession {
-    const session: ServerSession = { id: `session-${++this.#sessionCount}`, process, live: true, record: undefined, onOver: [] }
+    const session: ServerSession = {
+      id: `session-${++this.#sessionCount}`,
+      process,
+      live: true,
+      record: undefined,
+      onOver: [],
+    }
     this.#sessions.push(session)
     return session
   }
@@ -135,11 +141,13 @@ export class CoordinatorServer {
     return { documents: new Map(this.#documents), epoch: this.#epoch }
   }
 
-  /** Goes back to a backup, or to nothing; loses every session if `sessionsToo`. */
-  restore(backup: Backup | undefined, sessionsToo: boolean): void {
+  /**
+   * Goes back to a backup, or to nothing; loses every session if `sessionsToo`. Versions go on from `version`; undefined: from where the backup
+   * stands, so that they are used twice.
+   */
+  restore(backup: Backup | undefined, sessionsToo: boolean, version: number | undefined): void {
     this.#documents = new Map(backup?.documents)
-    // Version numbers and counts of elections begin again where the backup stands: they are used twice.
-    this.#version = Math.max(0, ...[...this.#documents.values()].map((document) => document.version))
+    this.#version = version ?? Math.max(0, ...[...this.#documents.values()].map((document) => document.version))
     if (sessionsToo) this.#epoch = backup?.epoch ?? 0
     this.#observer.lost()
     if (sessionsToo) for (const session of this.sessions()) this.end(session)

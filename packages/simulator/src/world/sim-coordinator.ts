@@ -17,7 +17,12 @@ import type { Scheduled } from '../kernel/scheduler.js'
 import { sessionLost, type CoordinatorServer, type ServerSession } from './coordinator-server.js'
 import { Call, Scope, Wire, type World } from './wire.js'
 
-export function simCoordinator(world: World, process: SimProcess, server: CoordinatorServer, timeoutMs: number): Coordinator {
+export function simCoordinator(
+  world: World,
+  process: SimProcess,
+  server: CoordinatorServer,
+  timeoutMs: number,
+): Coordinator {
   return new SimCoordinator(world, process, server, timeoutMs)
 }
 
@@ -200,7 +205,11 @@ class SimSession implements Session {
   }
 
   watchMembers(options: CallOptions): AsyncGenerator<readonly MemberRecord[], void, void> {
-    return this.#watch(options, (what) => what === 'members', () => this.#server.members())
+    return this.#watch(
+      options,
+      (what) => what === 'members',
+      () => this.#server.members(),
+    )
   }
 
   watch(prefix: string, options: CallOptions): AsyncGenerator<ReadonlyMap<string, Document>, void, void> {
@@ -209,7 +218,11 @@ class SimSession implements Session {
   }
 
   /** The state now, then after each change: late, and changes that lie close together merged. */
-  async *#watch<T>(options: CallOptions, concerns: (what: string) => boolean, state: () => T): AsyncGenerator<T, void, void> {
+  async *#watch<T>(
+    options: CallOptions,
+    concerns: (what: string) => boolean,
+    state: () => T,
+  ): AsyncGenerator<T, void, void> {
     const { world, process } = this.#wire
     let dirty = true
     let forget = (): void => undefined
@@ -334,5 +347,7 @@ class SimSession implements Session {
 }
 
 function unavailable(): KagamiError {
-  return new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'the coordinator can not be reached now; read again', { retryable: true })
+  return new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'the coordinator can not be reached now; read again', {
+    retryable: true,
+  })
 }

@@ -1,14 +1,6 @@
 /** One process's commit log: keeps the contract, and nothing beyond it, as the faults of the run will have it. */
 import { KagamiError } from '@kagami/core/contract'
-import type {
-  CallOptions,
-  CommitLog,
-  LogAddress,
-  LogBatch,
-  Offset,
-  ReadOptions,
-  TokenLog,
-} from '@kagami/core/contract'
+import type { CallOptions, CommitLog, LogAddress, LogBatch, Offset, ReadOptions, TokenLog } from '@kagami/core/contract'
 import type { SimProcess } from '../kernel/process.js'
 import type { LogServer, StoredLog } from './log-server.js'
 import { Call, Scope, Wire, type World } from './wire.js'
@@ -130,11 +122,17 @@ class SimTokenLog implements TokenLog {
       // A connection that is cut may have let the request through just before.
       return { name: 'usual', landsMs: chance.happens(0.1) ? [wayMs] : [], failsMs: chance.between(20, 400) }
     }
-    if (faults.happens('appendDelayed')) return { name: 'appendDelayed', landsMs: [chance.between(5, chance.happens(0.3) ? 4000 : 300)] }
-    if (faults.happens('appendAnswerLost')) return { name: 'appendAnswerLost', landsMs: [wayMs], failsMs: wayMs + chance.between(0, 50) }
+    if (faults.happens('appendDelayed'))
+      return { name: 'appendDelayed', landsMs: [chance.between(5, chance.happens(0.3) ? 4000 : 300)] }
+    if (faults.happens('appendAnswerLost'))
+      return { name: 'appendAnswerLost', landsMs: [wayMs], failsMs: wayMs + chance.between(0, 50) }
     if (faults.happens('appendLandsLate')) {
       const failsMs = chance.between(0, 20)
-      return { name: 'appendLandsLate', landsMs: [failsMs + chance.between(0, chance.happens(0.3) ? 4000 : 200)], failsMs }
+      return {
+        name: 'appendLandsLate',
+        landsMs: [failsMs + chance.between(0, chance.happens(0.3) ? 4000 : 200)],
+        failsMs,
+      }
     }
     if (faults.happens('appendDuplicated')) {
       return { name: 'appendDuplicated', landsMs: [wayMs, wayMs + chance.between(0, chance.happens(0.3) ? 4000 : 100)] }
@@ -210,8 +208,10 @@ class SimTokenLog implements TokenLog {
 
   #take(from: Offset, maxBytes: number): LogBatch {
     const log = this.#log
-    if (from < log.start) throw new KagamiError('KAGAMI_LOG_TRUNCATED', `offset ${from} is gone; ${log.address} starts at ${log.start}`)
-    if (from > log.end) throw new KagamiError('KAGAMI_LOG_LOST_TAIL', `offset ${from} lies above the end of ${log.address}, ${log.end}`)
+    if (from < log.start)
+      throw new KagamiError('KAGAMI_LOG_TRUNCATED', `offset ${from} is gone; ${log.address} starts at ${log.start}`)
+    if (from > log.end)
+      throw new KagamiError('KAGAMI_LOG_LOST_TAIL', `offset ${from} lies above the end of ${log.address}, ${log.end}`)
     const { chance } = this.#wire.world
     const first = log.indexOf(from)
     const most = chance.happens(0.3) ? 1 + chance.below(3) : 200

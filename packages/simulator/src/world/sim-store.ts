@@ -53,7 +53,12 @@ class SimSnapshotStore implements SnapshotStore {
   }
 
   /** What rejects is never seen; what an author that dies meanwhile has handed in may be. */
-  async #publish(meta: SnapshotMeta, chunks: Uint8Array[], damaged: boolean, options: CallOptions): Promise<SnapshotRef> {
+  async #publish(
+    meta: SnapshotMeta,
+    chunks: Uint8Array[],
+    damaged: boolean,
+    options: CallOptions,
+  ): Promise<SnapshotRef> {
     const { scheduler, chance, trace } = this.#wire.world
     const serve = (): StoredSnapshot => {
       const stored = this.#server.publish(meta, chunks, damaged)
@@ -124,5 +129,7 @@ function missing(token: string, id: string): KagamiError {
 }
 
 function unavailable(): KagamiError {
-  return new KagamiError('KAGAMI_STORE_UNAVAILABLE', 'the snapshot store can not be reached now; try again', { retryable: true })
+  return new KagamiError('KAGAMI_STORE_UNAVAILABLE', 'the snapshot store can not be reached now; try again', {
+    retryable: true,
+  })
 }

@@ -21,7 +21,8 @@ export class StoreServer {
   publish(meta: SnapshotMeta, chunks: Uint8Array[], damaged: boolean): StoredSnapshot {
     const ofToken = this.#snapshots.get(meta.token) ?? new Map<string, StoredSnapshot>()
     this.#snapshots.set(meta.token, ofToken)
-    if (ofToken.has(meta.id)) throw new KagamiError('KAGAMI_SNAPSHOT_EXISTS', `${meta.token} has a snapshot ${meta.id} already`)
+    if (ofToken.has(meta.id))
+      throw new KagamiError('KAGAMI_SNAPSHOT_EXISTS', `${meta.token} has a snapshot ${meta.id} already`)
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     const stored = { meta: structuredClone(meta), chunks, bytes, damaged, visible: false, readBack: false }
     ofToken.set(meta.id, stored)

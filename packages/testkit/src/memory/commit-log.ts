@@ -158,6 +158,8 @@ class MemoryTokenLog implements TokenLog {
         const leftMs = outageBegan + outageMs - clock.monotonicMs()
         if (leftMs <= 0) throw unavailable()
         await wait({ signals, bells: [server.reach.changed, log.changed], clock, ms: leftMs })
+        // The first look after an outage comes at once: the last one is old.
+        looked = false
         continue
       }
       outageBegan = undefined

@@ -2,7 +2,7 @@
  * The server side of the in-memory commit log: every log of the world, and the faults that a test may inject. It never
  * waits; the adapter does.
  */
-import { KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError } from '@kagami/core/contract'
 import type { LogAddress, LogRecord, Offset, Random } from '@kagami/core/contract'
 import { Reach } from './reach.js'
 import type { Mend } from './reach.js'
@@ -136,6 +136,8 @@ export class LogServer implements MemoryLogControls {
     this.#random = random
     this.#first = offsets.first ?? 0n
     this.#step = offsets.step ?? 1n
+    if (this.#first < 0n) throw badOption('offsets.first', String(this.#first), 'a bigint of at least 0n')
+    if (this.#step < 1n) throw badOption('offsets.step', String(this.#step), 'a bigint of at least 1n')
   }
 
   get full(): boolean {

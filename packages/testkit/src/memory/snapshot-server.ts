@@ -13,6 +13,8 @@ export interface MemorySnapshotControls {
   fill(): Mend
   /** Flips a bit of a published blob: reading it raises KAGAMI_SNAPSHOT_CORRUPT. */
   corrupt(token: string, id: string): void
+  /** Makes the metadata of a published snapshot unreadable: it is not listed any more. */
+  spoilMeta(token: string, id: string): void
   /** Loses every snapshot. */
   wipe(): void
 }
@@ -38,6 +40,8 @@ interface StoredSnapshot {
   readonly cluster: string
   readonly meta: SnapshotMeta
   readonly blob: StoredBlob
+  /** Whether the metadata can be read. */
+  readable: boolean
 }
 
 export class SnapshotServer implements MemorySnapshotControls {
@@ -54,13 +58,23 @@ export class SnapshotServer implements MemorySnapshotControls {
   }
 
   publish(cluster: string, meta: SnapshotMeta, blob: StoredBlob): SnapshotRef {
-    this.#snapshots.set(key(cluster, meta.token, meta.id), { cluster, meta: structuredClone(meta), blob })
+    this.#snapshots.set(key(cluster, meta.token, meta.id), {
+      cluster,
+      meta: structuredClone(meta),
+      blob,
+      readable: true,
+    })
     return { meta: structuredClone(meta), bytes: blob.bytes }
   }
 
-  list(cluster: string, token: string): readonly SnapshotRef[] {
-    return [...this.#snapshots.values()]
-      .filter((snapshot) => snapshot.cluster === cluster && snapshot.meta.token === token)
+  /** What can be read, newest first. The ids of the others go to `unreadable`. */
+  list(cluster: string, token: string, unreadable: (id: string) => void): readonly SnapshotRef[] {
+    const found = [...this.#snapshots.values()].filter((snapshot) => {
+      return snapshot.cluster === cluster && snapshot.meta.token === token
+    })
+    for (const { meta, readable } of found) if (!readable) unreadable(meta.id)
+    return found
+      .filter(({ readable }) => readable)
       .map(({ meta, blob }) => ({ meta: structuredClone(meta), bytes: blob.bytes }))
       .sort((a, b) => newestFirst(a.meta, b.meta))
   }
@@ -87,15 +101,24 @@ export class SnapshotServer implements MemorySnapshotControls {
   }
 
   corrupt(token: string, id: string): void {
-    const found = [...this.#snapshots.values()].filter(({ meta }) => meta.token === token && meta.id === id)
-    const piece = found.at(-1)?.blob.pieces.findLast(({ bytes }) => bytes.byteLength > 0)
+    const piece = this.#at(token, id).blob.pieces.findLast(({ bytes }) => bytes.byteLength > 0)
     if (piece === undefined)
-      throw new KagamiError('KAGAMI_SNAPSHOT_MISSING', `${token} has no bytes to corrupt in ${id}`)
+      throw new KagamiError('KAGAMI_SNAPSHOT_MISSING', `${id} of ${token} has no bytes to corrupt`)
     piece.bytes[piece.bytes.byteLength >>> 1]! ^= 1
+  }
+
+  spoilMeta(token: string, id: string): void {
+    this.#at(token, id).readable = false
   }
 
   wipe(): void {
     this.#snapshots.clear()
+  }
+
+  #at(token: string, id: string): StoredSnapshot {
+    const found = [...this.#snapshots.values()].find(({ meta }) => meta.token === token && meta.id === id)
+    if (found === undefined) throw new KagamiError('KAGAMI_SNAPSHOT_MISSING', `token ${token} has no snapshot ${id}`)
+    return found
   }
 }
 

@@ -56,7 +56,10 @@ export class MemorySnapshotStore implements SnapshotStore {
   }
 
   async list(token: string, options: CallOptions): Promise<readonly SnapshotRef[]> {
-    return this.#server.list(this.#reach(options), token)
+    const { logger } = this.#life.context
+    return this.#server.list(this.#reach(options), token, (id) => {
+      logger.warn('the metadata of a snapshot can not be read; it is left out', { token, id })
+    })
   }
 
   async *open(token: string, id: string, options: CallOptions): AsyncGenerator<Uint8Array, void, void> {

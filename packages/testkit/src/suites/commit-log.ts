@@ -1,27 +1,13 @@
 /** The conformance suite of `CommitLog`: what is acknowledged stays, in one order, and no reader skips a record. */
-import type { CommitLog, LogAddress } from '@kagami/core/contract'
+import type { CommitLogWorld } from './commit-log-world.js'
 import { adapterCases } from './adapter.js'
-import type { AdapterWorld } from './adapter.js'
 import { addressCases } from './log-addresses.js'
 import { appendCases } from './log-appends.js'
 import { logFaultCases } from './log-faults.js'
 import { readCases } from './log-reads.js'
 import { truncateCases } from './log-truncation.js'
 import { suite } from './runner.js'
-import type { EndFault, SuiteRunner, SuiteSubject } from './runner.js'
-
-/** What the cases work on: a commit log that holds nothing yet, and its faults. */
-export interface CommitLogWorld extends AdapterWorld {
-  open(node: string): CommitLog
-  /** Makes the log unreachable for every node, until the returned function is called. Capability `outage`. */
-  outage?(): Promise<EndFault> | EndFault
-  /** Leaves no room for appends, until the returned function is called. Capability `fill`. */
-  fill?(): Promise<EndFault> | EndFault
-  /** Deletes a log and creates it anew at the same address, behind the adapters' back. Capability `recreate`. */
-  recreate?(address: LogAddress): Promise<void> | void
-  /** Loses the newest records of a log. Capability `loseTail`. */
-  loseTail?(address: LogAddress, count: number): Promise<void> | void
-}
+import type { SuiteRunner, SuiteSubject } from './runner.js'
 
 export interface CommitLogCapabilities {
   readonly outage: boolean

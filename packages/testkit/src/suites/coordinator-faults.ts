@@ -1,7 +1,9 @@
 /** The clauses on lost contact, expiry, outages and lost documents. */
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
-import type { CoordinatorCapabilities, CoordinatorWorld } from './coordinator.js'
+import type { MemberRecord } from '@kagami/core/contract'
+import type { CoordinatorCapabilities } from './coordinator.js'
+import type { CoordinatorWorld } from './coordinator-world.js'
 import { abortOf, connectOn, memberOf, sessionsOf } from './coordinator-support.js'
 import { bytesOf, iterate, nextOf, rejectsRetryably, rejectsWith, textOf, until } from './expect.js'
 import { sleep } from './runner.js'
@@ -33,10 +35,8 @@ function expiryCases(test: Case<CoordinatorWorld>): void {
     await session.join(memberOf('a'), scope.options)
     const watch = iterate(scope, session.watchMembers(scope.options))
     await until(scope, watch, (members) => members.length === 1, 'the member')
-    const end = (async () => {
-      for (;;) await nextOf(scope, watch, 'the expiry')
-    })()
-    const told = rejectsWith(scope, end, 'KAGAMI_SESSION_LOST', 'a watch')
+    const end = until(scope, watch, () => false, 'the expiry')
+    const told = scope.later(rejectsWith(scope, end, 'KAGAMI_SESSION_LOST', 'a watch'))
     await world.expire!('a')
     await scope.within(abortOf(session.signal), 'the signal', scope.patienceMs + session.timeoutMs)
     await told
@@ -74,16 +74,15 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     const watch = iterate(scope, b!.watchMembers(scope.options))
     await until(scope, watch, (members) => members.length === 1, 'the member')
     let suspendedAt = Number.POSITIVE_INFINITY
-    const suspension = lease.next().then((step) => {
-      suspendedAt = performance.now()
-      return step
-    })
+    const suspension = scope.later(
+      lease.next().then((step) => {
+        suspendedAt = performance.now()
+        return step
+      }),
+    )
     const cutAt = performance.now()
     await scope.fault(() => world.partition!('a'))
-    const gone = (async () => {
-      while ((await watch.next()).value?.length !== 0);
-      return performance.now()
-    })()
+    const gone = scope.later(noMembers(watch).then(() => performance.now()))
     const [goneAt, step] = await scope.within(Promise.all([gone, suspension]), 'the expiry', patienceMs)
     assert.deepEqual(step, { done: false, value: 'suspended' })
     assert.ok(suspendedAt <= goneAt + 1, 'others saw the member vanish before its own lease was suspended')
@@ -112,9 +111,7 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     const watch = iterate(scope, b!.watchMembers(scope.options))
     await until(scope, watch, (members) => members.length === 1, 'the member')
     const mend = await scope.fault(() => world.partition!('a'))
-    const gone = (async () => {
-      while ((await watch.next()).value?.length !== 0);
-    })()
+    const gone = scope.later(noMembers(watch))
     await scope.within(gone, 'the expiry', patienceMs)
     await mend()
     await scope.within(abortOf(a!.signal), 'the signal', patienceMs)
@@ -164,13 +161,19 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     const [a, b] = await sessionsOf(scope, world, ['a', 'b'])
     await a!.write('x/1', bytesOf('one'), undefined, scope.options)
     await scope.fault(() => world.partition!('a'))
-    const calls = [a!.read('x/1', scope.options), a!.write('x/2', bytesOf('two'), undefined, scope.options)]
-    for (const call of calls) {
-      call.catch(() => undefined)
-      await scope.staysPending(call, 'a call out of contact')
-    }
+    await scope.staysPending(a!.read('x/1', scope.options), 'a read out of contact')
+    const write = a!.write('x/2', bytesOf('two'), undefined, scope.options)
+    await scope.staysPending(write, 'a write out of contact')
     assert.equal(textOf((await b!.read('x/1', scope.options))!.bytes), 'one')
   })
+}
+
+/** Resolves when the watch shows that nobody is there, however long that takes. */
+async function noMembers(watch: AsyncIterator<readonly MemberRecord[]>): Promise<void> {
+  for (;;) {
+    const step = await watch.next()
+    if (step.done === true || step.value.length === 0) return
+  }
 }
 
 function outageCases(test: Case<CoordinatorWorld>): void {

@@ -1,7 +1,7 @@
 /** The clauses on leadership: one leader at a time, a successor, and epochs that grow. */
 import assert from 'node:assert/strict'
 import type { Leadership, Session } from '@kagami/core/contract'
-import type { CoordinatorWorld } from './coordinator.js'
+import type { CoordinatorWorld } from './coordinator-world.js'
 import { connectOn, memberOf, sessionsOf } from './coordinator-support.js'
 import { iterate, nextOf, rejectsWithReason } from './expect.js'
 import type { Case, Scope } from './runner.js'
@@ -28,8 +28,7 @@ export function leadershipCases(test: Case<CoordinatorWorld>): void {
   test('while there is a leader nobody else is elected', async (scope, world) => {
     const [a, b, c] = await sessionsOf(scope, world, ['a', 'b', 'c'])
     const first = await elected(scope, a!.campaign(scope.options))
-    const others = [b!.campaign(scope.options), c!.campaign(scope.options)]
-    for (const other of others) other.catch(() => undefined)
+    const others = [b!.campaign(scope.options), c!.campaign(scope.options)].map((other) => scope.later(other))
     await scope.staysPending(Promise.race(others), 'a second election')
     assert.equal(first.signal.aborted, false)
   })
@@ -70,7 +69,6 @@ export function leadershipCases(test: Case<CoordinatorWorld>): void {
     assert.ok(second.epoch > first.epoch, `epoch ${second.epoch} after ${first.epoch}`)
     const { session: other } = await connectOn(scope, world, 'b')
     const campaign = other.campaign(scope.options)
-    campaign.catch(() => undefined)
     await scope.staysPending(campaign, 'an election beside the second leadership')
   })
 
@@ -92,7 +90,7 @@ export function leadershipCases(test: Case<CoordinatorWorld>): void {
     const { coordinator, session } = await connectOn(scope, world, 'a')
     const { session: other } = await connectOn(scope, world, 'b')
     const first = await elected(scope, session.campaign(scope.options))
-    const campaign = other.campaign(scope.options)
+    const campaign = scope.later(other.campaign(scope.options))
     await scope.within(coordinator.stop(), 'stop()')
     assert.equal(first.signal.aborted, true)
     await elected(scope, campaign)
@@ -105,7 +103,7 @@ export function leadershipCases(test: Case<CoordinatorWorld>): void {
     const reason = new Error('enough')
     const aborted = b!.campaign({ signal: controller.signal })
     await scope.staysPending(aborted, 'a second election')
-    const last = c!.campaign(scope.options)
+    const last = scope.later(c!.campaign(scope.options))
     controller.abort(reason)
     await rejectsWithReason(scope, aborted, reason, 'campaign()')
     await first.resign()

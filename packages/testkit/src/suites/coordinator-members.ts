@@ -1,7 +1,7 @@
 /** The clauses on membership: join, update, and who is seen alive. */
 import assert from 'node:assert/strict'
 import type { MemberRecord } from '@kagami/core/contract'
-import type { CoordinatorWorld } from './coordinator.js'
+import type { CoordinatorWorld } from './coordinator-world.js'
 import { connectOn, memberOf, sessionsOf } from './coordinator-support.js'
 import { iterate, nextOf, rejectsRetryably, textOf, until } from './expect.js'
 import type { Case } from './runner.js'

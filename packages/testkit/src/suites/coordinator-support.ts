@@ -1,6 +1,6 @@
 /** Sessions and records, for the suite of `Coordinator`. */
 import type { Coordinator, MemberRecord, Session } from '@kagami/core/contract'
-import type { CoordinatorWorld } from './coordinator.js'
+import type { CoordinatorWorld } from './coordinator-world.js'
 import { bytesOf } from './expect.js'
 import type { Scope } from './runner.js'
 

@@ -1,29 +1,15 @@
 /** The conformance suite of `Coordinator`: who is alive, who leads, and small versioned documents. */
+import type { CoordinatorWorld } from './coordinator-world.js'
 import assert from 'node:assert/strict'
-import type { Coordinator } from '@kagami/core/contract'
 import { adapterCases } from './adapter.js'
-import type { AdapterWorld } from './adapter.js'
 import { documentCases } from './coordinator-documents.js'
 import { coordinatorFaultCases } from './coordinator-faults.js'
 import { leadershipCases } from './coordinator-leadership.js'
 import { membershipCases } from './coordinator-members.js'
 import { connectOn } from './coordinator-support.js'
-import { iterate, nextOf, rejectsWith, rejectsWithReason } from './expect.js'
+import { iterate, nextOf, rejectsWith, rejectsWithReason, until } from './expect.js'
 import { sleep, suite } from './runner.js'
-import type { Case, EndFault, SuiteRunner, SuiteSubject } from './runner.js'
-
-/** What the cases work on: a coordinator that knows nothing yet, and its faults. */
-export interface CoordinatorWorld extends AdapterWorld {
-  open(node: string): Coordinator
-  /** Makes the coordinator unreachable for every node, until the returned function is called. Capability `outage`. */
-  outage?(): Promise<EndFault> | EndFault
-  /** Cuts one node off from the coordinator, until the returned function is called. Capability `partition`. */
-  partition?(node: string): Promise<EndFault> | EndFault
-  /** Lets the sessions of a node expire at once, while it is in contact. Capability `expire`. */
-  expire?(node: string): Promise<void> | void
-  /** Loses all documents; what happens to the sessions is open. Capability `wipe`. */
-  wipe?(): Promise<void> | void
-}
+import type { Case, SuiteRunner, SuiteSubject } from './runner.js'
 
 export interface CoordinatorCapabilities {
   readonly outage: boolean
@@ -72,7 +58,7 @@ function sessionCases(test: Case<CoordinatorWorld>): void {
     const { session } = await connectOn(scope, world, 'a')
     const lease = iterate(scope, session.watchLease(scope.options))
     await nextOf(scope, lease, 'the lease')
-    const change = lease.next().catch(() => undefined)
+    const change = scope.later(lease.next())
     await sleep(session.timeoutMs * 1.5)
     await scope.staysPending(change, 'a change of the lease')
     assert.equal(session.signal.aborted, false)
@@ -87,23 +73,23 @@ function sessionCases(test: Case<CoordinatorWorld>): void {
       iterate<unknown>(scope, session.watch('x/', scope.options)),
     ]
     for (const watch of watches) await nextOf(scope, watch, 'the present state')
-    const ends = watches.map(async (watch) => {
-      for (;;) await nextOf(scope, watch, 'the close')
+    const told = watches.map((watch) => {
+      const end = until(scope, watch, () => false, 'the close')
+      return scope.later(rejectsWith(scope, end, 'KAGAMI_SESSION_LOST', 'a watch'))
     })
-    const told = ends.map((end) => rejectsWith(scope, end, 'KAGAMI_SESSION_LOST', 'a watch'))
     await scope.within(session.close(), 'close()')
     await scope.within(session.close(), 'a second close()')
     assert.equal(session.signal.aborted, true)
     await Promise.all(told)
     for (const [what, call] of [
-      ['join()', session.join({ node: 'a', member: 'a-1', data: new Uint8Array(1) }, scope.options)],
-      ['read()', session.read('x/1', scope.options)],
-      ['write()', session.write('x/1', new Uint8Array(1), undefined, scope.options)],
-      ['campaign()', session.campaign(scope.options)],
-      ['watch()', session.watch('x/', scope.options)[Symbol.asyncIterator]().next()],
-      ['watchMembers()', session.watchMembers(scope.options)[Symbol.asyncIterator]().next()],
+      ['join()', () => session.join({ node: 'a', member: 'a-1', data: new Uint8Array(1) }, scope.options)],
+      ['read()', () => session.read('x/1', scope.options)],
+      ['write()', () => session.write('x/1', new Uint8Array(1), undefined, scope.options)],
+      ['campaign()', () => session.campaign(scope.options)],
+      ['watch()', () => session.watch('x/', scope.options)[Symbol.asyncIterator]().next()],
+      ['watchMembers()', () => session.watchMembers(scope.options)[Symbol.asyncIterator]().next()],
     ] as const) {
-      await rejectsWith(scope, call, 'KAGAMI_SESSION_LOST', `${what} after close()`)
+      await rejectsWith(scope, call(), 'KAGAMI_SESSION_LOST', `${what} after close()`)
     }
   })
 
@@ -120,16 +106,16 @@ function sessionCases(test: Case<CoordinatorWorld>): void {
     const options = { signal: AbortSignal.abort(reason) }
     const record = { node: 'a', member: 'a-1', data: new Uint8Array(1) }
     for (const [what, call] of [
-      ['connect()', coordinator.connect(options)],
-      ['join()', session.join(record, options)],
-      ['campaign()', session.campaign(options)],
-      ['read()', session.read('x/1', options)],
-      ['write()', session.write('x/1', new Uint8Array(1), undefined, options)],
-      ['watch()', iterate(scope, session.watch('x/', options)).next()],
-      ['watchMembers()', iterate(scope, session.watchMembers(options)).next()],
-      ['watchLease()', iterate(scope, session.watchLease(options)).next()],
+      ['connect()', () => coordinator.connect(options)],
+      ['join()', () => session.join(record, options)],
+      ['campaign()', () => session.campaign(options)],
+      ['read()', () => session.read('x/1', options)],
+      ['write()', () => session.write('x/1', new Uint8Array(1), undefined, options)],
+      ['watch()', () => iterate(scope, session.watch('x/', options)).next()],
+      ['watchMembers()', () => iterate(scope, session.watchMembers(options)).next()],
+      ['watchLease()', () => iterate(scope, session.watchLease(options)).next()],
     ] as const) {
-      await rejectsWithReason(scope, call, reason, what)
+      await rejectsWithReason(scope, call(), reason, what)
     }
     assert.equal(await session.read('x/1', scope.options), undefined)
   })
@@ -145,7 +131,9 @@ function sessionCases(test: Case<CoordinatorWorld>): void {
       iterate<unknown>(scope, session.watch('x/', options)),
     ]
     for (const watch of watches) await nextOf(scope, watch, 'the present state')
-    const told = watches.map((watch) => rejectsWithReason(scope, watch.next(), reason, 'a watch that waits'))
+    const told = watches.map((watch) =>
+      scope.later(rejectsWithReason(scope, watch.next(), reason, 'a watch that waits')),
+    )
     setImmediate(() => controller.abort(reason))
     await Promise.all(told)
   })

@@ -67,9 +67,11 @@ export async function until<T>(
   what: string,
 ): Promise<T> {
   const search = async (): Promise<T> => {
-    for (;;) {
+    for (let values = 1; ; values++) {
       const value = await nextOf(scope, iterator, what)
       if (condition(value)) return value
+      // An adapter that yields without ever waiting must not keep the limit's timer from firing.
+      if (values % 64 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
   }
   return scope.within(search(), what)

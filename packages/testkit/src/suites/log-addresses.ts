@@ -1,6 +1,6 @@
 /** The clauses on addresses and identities: allocate, find, open, release. */
 import assert from 'node:assert/strict'
-import type { CommitLogWorld } from './commit-log.js'
+import type { CommitLogWorld } from './commit-log-world.js'
 import { isKagamiError } from '@kagami/core/contract'
 import { rejectsWith, rejectsWithReason } from './expect.js'
 import { allRecords, appendAll, none, numbered, openAt, openOn, openOne, texts } from './log-support.js'

@@ -1,6 +1,6 @@
 /** The clauses on appending: durable and readable by everyone on return, exactly once, in one order. */
 import assert from 'node:assert/strict'
-import type { CommitLogWorld } from './commit-log.js'
+import type { CommitLogWorld } from './commit-log-world.js'
 import { bytesOf, equalBytes, iterate, nextOf, rejectsWith, rejectsWithReason, textOf } from './expect.js'
 import {
   allRecords,
@@ -77,7 +77,7 @@ function orderCases(test: Case<CommitLogWorld>): void {
   test('appends of several nodes land once each, in one order for all readers', async (scope, world) => {
     const { handles } = await openOn(scope, world, ['a', 'b', 'c'])
     const { start } = await handles[0]!.range(scope.options)
-    const following = handles.map((handle) => readCount(scope, handle, start, 150))
+    const following = handles.map((handle) => scope.later(readCount(scope, handle, start, 150)))
     await scope.within(
       Promise.all(handles.map((handle, i) => appendAll(scope, handle, numbered(50, `${'abc'[i]}`)))),
       'three appenders',

@@ -1,7 +1,8 @@
 /** The clauses on outages, full disks, lost tails and logs that were deleted and created anew. */
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
-import type { CommitLogCapabilities, CommitLogWorld } from './commit-log.js'
+import type { CommitLogCapabilities } from './commit-log.js'
+import type { CommitLogWorld } from './commit-log-world.js'
 import { bytesOf, iterate, nextOf, rejectsRetryably, rejectsWith, until } from './expect.js'
 import { allRecords, appendAll, checked, none, numbered, openAt, openOn, openOne, texts } from './log-support.js'
 import type { Case } from './runner.js'
@@ -88,14 +89,13 @@ function outageCases(test: Case<CommitLogWorld>): void {
     await appendAll(scope, handle, ['x'])
     await scope.fault(() => world.outage!())
     for (const [what, call] of [
-      ['range()', handle.range(scope.options)],
-      ['find()', log.find('orders', none, scope.options)],
-      ['allocate()', log.allocate('carts', none, scope.options)],
-      ['open()', log.open(handle.address, { ...scope.options, token: 'orders' })],
-      ['truncate()', handle.truncate(1n, scope.options)],
+      ['range()', () => handle.range(scope.options)],
+      ['find()', () => log.find('orders', none, scope.options)],
+      ['allocate()', () => log.allocate('carts', none, scope.options)],
+      ['open()', () => log.open(handle.address, { ...scope.options, token: 'orders' })],
+      ['truncate()', () => handle.truncate(1n, scope.options)],
     ] as const) {
-      await scope.staysPending(call, what)
-      call.catch(() => undefined)
+      await scope.staysPending(call(), what)
     }
   })
 }
@@ -116,11 +116,13 @@ function recreateCases(test: Case<CommitLogWorld>): void {
     await appendAll(scope, handles[0]!, numbered(5))
     const { end } = await handles[0]!.range(scope.options)
     const reading = iterate(scope, checked(handles[1]!, end, scope))
-    const told = rejectsWith(
-      scope,
-      until(scope, reading, () => false, 'the news'),
-      'KAGAMI_LOG_REPLACED',
-      'a waiting reader',
+    const told = scope.later(
+      rejectsWith(
+        scope,
+        until(scope, reading, () => false, 'the news'),
+        'KAGAMI_LOG_REPLACED',
+        'a waiting reader',
+      ),
     )
     await world.recreate!(handles[0]!.address)
     await rejectsWith(scope, handles[0]!.append(bytesOf('late'), scope.options), 'KAGAMI_LOG_REPLACED', 'append()')

@@ -1,7 +1,7 @@
 /** The clauses on reading: gap-free, waiting at the end, looking, and ending. */
 import assert from 'node:assert/strict'
 import type { Offset } from '@kagami/core/contract'
-import type { CommitLogWorld } from './commit-log.js'
+import type { CommitLogWorld } from './commit-log-world.js'
 import { iterate, nextOf, rejectsWith, rejectsWithReason, until } from './expect.js'
 import { appendAll, checked, lookMs, neverMs, numbered, openOn, openOne, readCount, texts } from './log-support.js'
 import { sleep } from './runner.js'
@@ -145,18 +145,19 @@ function waitCases(test: Case<CommitLogWorld>): void {
     const { handle } = await openOne(scope, world)
     const { end } = await handle.range(scope.options)
     let looks = 0
-    const counting = (async () => {
+    const counting = async (): Promise<void> => {
       for await (const batch of checked(handle, end, scope, { lookMs: 100 })) looks += batch.records.length + 1
-    })().catch(() => undefined)
+    }
+    const looking = scope.later(counting())
+    await scope.staysPending(looking, 'a reading at the end')
     await sleep(500)
     assert.ok(looks >= 1 && looks <= 12, `${looks} looks in half a second, at one in 100 ms`)
-    void counting
   })
 
   test('a log that was empty is followed from its first record', async (scope, world) => {
     const { handles } = await openOn(scope, world, ['a', 'b'])
     const { start } = await handles[1]!.range(scope.options)
-    const following = readCount(scope, handles[1]!, start, 40)
+    const following = scope.later(readCount(scope, handles[1]!, start, 40))
     await appendAll(scope, handles[0]!, numbered(40))
     assert.deepEqual(texts(await following), numbered(40))
   })
@@ -182,7 +183,9 @@ function endCases(test: Case<CommitLogWorld>): void {
     const readings = [1, 2].map(() => {
       return until(scope, iterate(scope, checked(handle, end, scope, { lookMs: neverMs })), () => false, 'the close')
     })
-    const rejected = readings.map((reading) => rejectsWith(scope, reading, 'KAGAMI_STOPPED', 'a reading at the end'))
+    const rejected = readings.map((reading) =>
+      scope.later(rejectsWith(scope, reading, 'KAGAMI_STOPPED', 'a reading at the end')),
+    )
     await scope.staysPending(Promise.race(readings), 'a reading at the end')
     await scope.within(handle.close(), 'close()')
     await Promise.all(rejected)
@@ -199,7 +202,7 @@ function endCases(test: Case<CommitLogWorld>): void {
       () => false,
       'the stop',
     )
-    const rejected = rejectsWith(scope, reading, 'KAGAMI_STOPPED', 'a reading at the end')
+    const rejected = scope.later(rejectsWith(scope, reading, 'KAGAMI_STOPPED', 'a reading at the end'))
     await scope.staysPending(reading, 'a reading at the end')
     await scope.within(log.stop(), 'stop()')
     await rejected

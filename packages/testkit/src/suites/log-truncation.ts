@@ -1,7 +1,7 @@
 /** The clauses on truncation: it drops what lies below, never more, and no reader jumps over what is gone. */
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
-import type { CommitLogWorld } from './commit-log.js'
+import type { CommitLogWorld } from './commit-log-world.js'
 import { iterate, nextOf, rejectsWith } from './expect.js'
 import {
   allRecords,
@@ -84,7 +84,7 @@ function dropCases(test: Case<CommitLogWorld>): void {
   test('truncation while appends go on loses none of them', async (scope, world) => {
     const { handles } = await openOn(scope, world, ['a', 'b'])
     const first = await appendAll(scope, handles[0]!, numbered(20))
-    const appending = appendAll(scope, handles[0]!, numbered(100, 'new'))
+    const appending = scope.later(appendAll(scope, handles[0]!, numbered(100, 'new')))
     for (const offset of first) await handles[1]!.truncate(offset, scope.options)
     await scope.within(appending, '100 appends')
     assert.deepEqual(texts(await allRecords(scope, handles[1]!)), ['r19', ...numbered(100, 'new')])
@@ -115,15 +115,17 @@ function readerCases(test: Case<CommitLogWorld>): void {
     // What the reader had fetched before may still come, but then either everything does or it is told.
     const follow = async (): Promise<string> => {
       try {
-        while (read.length < appended.length) read.push(...texts((await nextOf(scope, reading, 'reading on')).records))
+        while (read.length < appended.length) {
+          read.push(...texts((await nextOf(scope, reading, 'reading on')).records))
+          assert.deepEqual(read, appended.slice(0, read.length), 'the reader skipped records')
+        }
         return 'read everything'
       } catch (error) {
         if (isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) return 'told'
         throw error
       }
     }
-    const outcome = await scope.within(follow(), 'reading on')
-    assert.deepEqual(read, appended.slice(0, read.length), `the reader skipped records (${outcome})`)
+    assert.match(await scope.within(follow(), 'reading on'), /^(told|read everything)$/)
   })
 
   test('truncation below a reader does not disturb it', async (scope, world) => {

@@ -1,7 +1,7 @@
 /** What a join, a leave, a drain or a new number of replicas may move. Each property starts at the strategy's own target. */
 import assert from 'node:assert/strict'
 import type { PlacementInput, PlacementStrategy, PlacementTarget } from '@kagami/core/contract'
-import type { PlacementCapabilities, Property } from './placement.js'
+import type { PlacementCapabilities, Property } from './placement-property.js'
 import { checkCounts, checkPlaces, copiesOf, movedCopies, settled } from './placement-rules.js'
 
 export function placementChangeCases(property: Property, capabilities: PlacementCapabilities): void {
@@ -53,13 +53,14 @@ export function placementChangeCases(property: Property, capabilities: Placement
     },
   )
 
-  property('a leave moves the copies of the lost member only', { plain: true }, (input, strategy) => {
+  property('a leave moves little more than the copies of the lost member', { plain: true }, (input, strategy) => {
     if (input.members.length < 2) return
     const lost = input.members[0]!.node
     const { before, after } = change(strategy, input, ({ members, tokens }) => ({ members: members.slice(1), tokens }))
     const orphaned = [...before.target.values()].filter((placement) => copiesOf(placement).includes(lost)).length
     const moved = moves(before.target, after.target)
-    assert.ok(moved <= orphaned, `${moved} copies moved, the lost member held ${orphaned}`)
+    // Where the least-filled node holds a copy of the token already, evenness costs an exchange: a second copy moves.
+    assert.ok(moved <= 2 * orphaned, `${moved} copies moved, the lost member held ${orphaned}`)
   })
 }
 

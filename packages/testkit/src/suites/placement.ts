@@ -1,8 +1,8 @@
 /** The conformance suite of `PlacementStrategy`: enough copies, never two on one node, and nothing moves without need. */
+import type { PlacementCapabilities, Property } from './placement-property.js'
 import assert from 'node:assert/strict'
 import type { Placement, PlacementInput, PlacementStrategy, PlacementTarget } from '@kagami/core/contract'
 import { generate } from './placement-inputs.js'
-import type { GeneratorOptions } from './placement-inputs.js'
 import {
   checkCounts,
   checkEven,
@@ -18,19 +18,6 @@ import { placementChangeCases } from './placement-changes.js'
 import { suite } from './runner.js'
 import type { Case, SuiteRunner, SuiteTiming } from './runner.js'
 
-/** What a strategy promises beyond the contract. */
-export interface PlacementCapabilities {
-  /**
-   * With equal capacities and weights and without zones, pins and exclusions, the copies per node, and the primaries per node,
-   * differ by at most one.
-   */
-  readonly even: boolean
-  /** No two copies of a token in one zone while another zone has room. */
-  readonly zones: boolean
-  /** A join or a leave moves no more copies than evenness asks for. */
-  readonly fewestMoves: boolean
-}
-
 export interface PlacementSubject {
   /** Called before each case: the strategy. */
   setup(): PlacementStrategy
@@ -39,13 +26,6 @@ export interface PlacementSubject {
   readonly inputs?: number
   readonly timing?: SuiteTiming
 }
-
-/** Runs a check on many random inputs; a failure names the seed that makes it again. */
-export type Property = (
-  name: string,
-  options: GeneratorOptions,
-  check: (input: PlacementInput, strategy: PlacementStrategy, seed: number) => void,
-) => void
 
 /** Registers the suite with a runner. */
 export function placementSuite(runner: SuiteRunner, subject: PlacementSubject): void {
@@ -67,7 +47,7 @@ export function placementSuite(runner: SuiteRunner, subject: PlacementSubject): 
     }
     exampleCases(test)
     ruleCases(property)
-    functionCases(property, subject.setup)
+    functionCases(property, () => subject.setup())
     placementChangeCases(property, capabilities)
     if (capabilities.zones) zoneCases(property)
     if (capabilities.even) evenCases(property)

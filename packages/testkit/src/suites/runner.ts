@@ -167,6 +167,12 @@ export class Scope {
     }
   }
 
+  /** A promise that the case awaits later, or never: when it rejects before, or the case fails before, that is no error of its own. */
+  later<T>(promise: Promise<T>): Promise<T> {
+    promise.catch(() => undefined)
+    return promise
+  }
+
   /** Fails if the promise resolves within the quiet time. A rejection is no resolution. */
   async staysPending(promise: Promise<unknown>, what: string): Promise<void> {
     const settled = promise.then(

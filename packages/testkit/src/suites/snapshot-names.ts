@@ -1,7 +1,7 @@
 /** The names that a snapshot store must tell apart: tokens are any text, ids use the whole of their small alphabet. */
 import assert from 'node:assert/strict'
 import type { Case } from './runner.js'
-import type { SnapshotStoreWorld } from './snapshot-store.js'
+import type { SnapshotStoreWorld } from './snapshot-store-world.js'
 import { contents, metaOf, source } from './snapshot-support.js'
 
 const hostileTokens = [

@@ -1,33 +1,21 @@
 /** The conformance suite of `SnapshotStore`: what is published is whole, immutable, and found again. */
+import type { SnapshotStoreWorld } from './snapshot-store-world.js'
 import assert from 'node:assert/strict'
-import type { SnapshotStore } from '@kagami/core/contract'
 import { adapterCases } from './adapter.js'
-import type { AdapterWorld } from './adapter.js'
 import { rejectsRetryably, rejectsWith } from './expect.js'
 import { suite } from './runner.js'
-import type { Case, EndFault, SuiteRunner, SuiteSubject } from './runner.js'
+import type { Case, SuiteRunner, SuiteSubject } from './runner.js'
 import { contents, metaOf, source } from './snapshot-support.js'
 import { snapshotNameCases } from './snapshot-names.js'
 import { snapshotStreamCases } from './snapshot-streams.js'
-
-/** What the cases work on: a store that holds nothing yet, and its faults. */
-export interface SnapshotStoreWorld extends AdapterWorld {
-  open(node: string): SnapshotStore
-  /** Makes the store unreachable for every node, until the returned function is called. Capability `outage`. */
-  outage?(): Promise<EndFault> | EndFault
-  /** Leaves no room in the store, until the returned function is called. Capability `fill`. */
-  fill?(): Promise<EndFault> | EndFault
-  /** Changes a bit of a published blob where it is stored. Capability `corrupt`. */
-  corrupt?(token: string, id: string): Promise<void> | void
-  /** Cuts a published blob short where it is stored. Capability `tear`. */
-  tear?(token: string, id: string): Promise<void> | void
-}
 
 export interface SnapshotStoreCapabilities {
   readonly outage: boolean
   readonly fill: boolean
   readonly corrupt: boolean
   readonly tear: boolean
+  /** @default false */
+  readonly spoilMeta?: boolean
   /** Memory does not grow with the size of a blob. */
   readonly boundedMemory: boolean
   /** The longest name of a token, in UTF-8 bytes, that the store must take. @default 1024 */
@@ -43,7 +31,13 @@ export interface SnapshotStoreSubject extends SuiteSubject<SnapshotStoreWorld> {
 /** Registers the suite with a runner. */
 export function snapshotStoreSuite(runner: SuiteRunner, subject: SnapshotStoreSubject): void {
   const { capabilities } = subject
-  const hooks = { outage: 'outage', fill: 'fill', corrupt: 'corrupt', tear: 'tear' } as const
+  const hooks = {
+    outage: 'outage',
+    fill: 'fill',
+    corrupt: 'corrupt',
+    tear: 'tear',
+    spoilMeta: 'spoilMeta',
+  } as const
   suite(runner, 'SnapshotStore', subject, capabilities, hooks, (test) => {
     adapterCases(test, capabilities)
     publishCases(test)
@@ -271,6 +265,23 @@ function faultCases(test: Case<SnapshotStoreWorld>, capabilities: SnapshotStoreC
       await end()
       await store.create(metaOf('orders', 'two'), source(['2']), scope.options)
       assert.equal(await contents(store, 'orders', 'two', scope.options), '2')
+    })
+  }
+  if (capabilities.spoilMeta === true) {
+    test('a snapshot whose metadata can not be read is left out of the list, and logged', async (scope, world) => {
+      const store = await scope.start(world.open('a'), 'a')
+      await store.create(metaOf('orders', 'bad', { nextIndex: 2 }), source(['x']), scope.options)
+      await store.create(metaOf('orders', 'good', { nextIndex: 1 }), source(['y']), scope.options)
+      await world.spoilMeta!('orders', 'bad')
+      const reader = await scope.start(world.open('b'), 'b')
+      const before = scope.logged.length
+      const listed = await reader.list('orders', scope.options)
+      assert.deepEqual(
+        listed.map(({ meta }) => meta.id),
+        ['good'],
+      )
+      assert.ok(scope.logged.length > before, 'nothing was logged at warn or error')
+      assert.equal(await contents(reader, 'orders', 'good', scope.options), 'y')
     })
   }
   for (const damage of ['corrupt', 'tear'] as const) {

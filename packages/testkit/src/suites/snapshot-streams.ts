@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { bytesOf, iterate, nextOf, rejectsWith, rejectsWithReason } from './expect.js'
 import type { Case, Scope } from './runner.js'
-import type { SnapshotStoreWorld } from './snapshot-store.js'
+import type { SnapshotStoreWorld } from './snapshot-store-world.js'
 import { contents, metaOf, source, steps } from './snapshot-support.js'
 
 export function snapshotStreamCases(
@@ -73,8 +73,11 @@ function abortCases(test: Case<SnapshotStoreWorld>): void {
         yield new Uint8Array(700_000)
         controller.abort(reason)
         yield new Uint8Array(700_000)
-        await new Promise((resolve) => setTimeout(resolve, 1))
-        for (;;) yield new Uint8Array(1000)
+        // Far more than a store that listens will ask for, and yet an end for one that does not.
+        for (let i = 0; i < 1000; i++) {
+          await new Promise((resolve) => setImmediate(resolve))
+          yield new Uint8Array(1000)
+        }
       } finally {
         ended = true
       }

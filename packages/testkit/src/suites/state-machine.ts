@@ -1,4 +1,5 @@
 /** The conformance suite of `StateMachine`: deterministic, captured at one moment, and restored to the same state. */
+import type { StateMachineWorld } from './state-machine-world.js'
 import assert from 'node:assert/strict'
 import type { Entry, StateMachine } from '@kagami/core/contract'
 import { restoreCases } from './state-restore.js'
@@ -23,16 +24,6 @@ export interface StateMachineSubject<R, C> {
   /** How many entries a case applies. @default 300 */
   readonly count?: number
   readonly timing?: SuiteTiming
-}
-
-/** What the cases work on. */
-export interface StateMachineWorld<R = unknown, C = unknown> {
-  make(): StateMachine<R, C>
-  /** Applies the entries from `from` up to, not including, `to`, and gives what `apply` returned. */
-  apply(machine: StateMachine<R, C>, from: number, to: number): readonly R[]
-  digest(machine: StateMachine<R, C>): Promise<string>
-  entry(i: number): Entry<C>
-  readonly count: number
 }
 
 /** Registers the suite with a runner. */
@@ -91,9 +82,11 @@ function applyCases(test: Case<StateMachineWorld>): void {
 
   test('machines share nothing: what one applies, another does not see', async (_scope, world) => {
     const [a, b] = [world.make(), world.make()]
-    const empty = await world.digest(b)
-    world.apply(a, 0, world.count)
-    assert.equal(await world.digest(b), empty)
+    const untouched = await world.digest(b)
+    for (let i = 0; i < Math.min(world.count, 20); i++) {
+      world.apply(a, i, i + 1)
+      assert.equal(await world.digest(b), untouched)
+    }
   })
 
   test('apply is synchronous: it returns no promise, and nothing of it happens later', async (scope, world) => {

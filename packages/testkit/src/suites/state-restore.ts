@@ -1,7 +1,7 @@
 /** The clauses on restoring: snapshot and the remaining entries are as good as all entries. */
 import assert from 'node:assert/strict'
 import type { Case } from './runner.js'
-import type { StateMachineWorld } from './state-machine.js'
+import type { StateMachineWorld } from './state-machine-world.js'
 import { inChunks, persisted, restored } from './state-support.js'
 
 export function restoreCases(test: Case<StateMachineWorld>): void {

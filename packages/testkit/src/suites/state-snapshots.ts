@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import type { StateMachine, StateSnapshot } from '@kagami/core/contract'
 import { rejectsWithReason } from './expect.js'
 import type { Case, Scope } from './runner.js'
-import type { StateMachineCapabilities, StateMachineWorld } from './state-machine.js'
+import type { StateMachineCapabilities } from './state-machine.js'
+import type { StateMachineWorld } from './state-machine-world.js'
 import { persisted, restored } from './state-support.js'
 
 export function snapshotCases(test: Case<StateMachineWorld>, capabilities: StateMachineCapabilities): void {
@@ -119,7 +120,7 @@ export function snapshotCases(test: Case<StateMachineWorld>, capabilities: State
 
 function applied(world: StateMachineWorld, to: number): StateMachine {
   const machine = world.make() as StateMachine
-  world.apply(machine as never, 0, to)
+  world.apply(machine, 0, to)
   return machine
 }
 

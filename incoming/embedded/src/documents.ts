@@ -1,0 +1,198 @@
+/**
+ * Versioned documents in a folder: each version is a file of its own, and the one of the greatest number counts. Writing is
+ * giving a whole, synced file the next version's name, which the system lets exactly one do. So no writer ever waits for another.
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { badOption, KagamiError } from '@kagami/core/contract'
+import type { Document } from '@kagami/core/contract'
+import { linkNew, namesIn, removeFile, syncFolder, writeNew } from './disk.js'
+import { codeOf, coordinatorError } from './errors.js'
+import { documentFile, documentName } from './names.js'
+
+const magic = Buffer.from('KGMDOC1\n', 'latin1')
+const headerBytes = 32
+
+/**
+ * So many versions of a document are kept. A version's name could be given a second time only by a writer that was frozen while so
+ * many others were written; it is told that nothing is known.
+ */
+const kept = 3
+
+export class Documents {
+  readonly #folder: string
+  readonly #scratch: () => string
+  /** The newest of each document, as it was read last, for as long as somebody watches. */
+  readonly #cache = new Map<string, Document>()
+
+  constructor(folder: string, scratch: () => string) {
+    this.#folder = folder
+    this.#scratch = scratch
+  }
+
+  async read(name: string): Promise<Document | undefined> {
+    const file = fileOf(name)
+    for (;;) {
+      const version = greatest(await this.#names(), file)
+      if (version === undefined) return undefined
+      const document = await this.#load(name, file, version)
+      // Gone: newer ones have been written since the folder was listed.
+      if (document !== undefined) return document
+    }
+  }
+
+  /** The new version; undefined when the document's is not the expected one, and nothing was written. */
+  async write(name: string, bytes: Uint8Array, expected: number | undefined): Promise<number | undefined> {
+    const file = fileOf(name)
+    if (greatest(await this.#names(), file) !== expected) return undefined
+    const version = (expected ?? 0) + 1
+    const scratch = this.#scratch()
+    try {
+      await writeNew(scratch, encode(name, version, bytes))
+      const won = await linkNew(scratch, join(this.#folder, `${file}@${version}`))
+      await removeFile(scratch)
+      if (!won) return undefined
+      await syncFolder(this.#folder)
+    } catch (error) {
+      await removeFile(scratch).catch(() => undefined)
+      throw coordinatorError(this.#folder, error)
+    }
+    const names = await this.#names()
+    if ((greatest(names, file) ?? version) >= version + kept) {
+      throw new KagamiError(
+        'KAGAMI_COORDINATOR_UNAVAILABLE',
+        `document ${name} was written by others in the meantime: read it again`,
+        {
+          retryable: true,
+        },
+      )
+    }
+    await this.#removeOld(names, file, version)
+    return version
+  }
+
+  /** All documents whose name begins with `prefix`, by name. One that has not changed is the same object as before. */
+  async list(prefix: string): Promise<ReadonlyMap<string, Document>> {
+    for (;;) {
+      const versions = new Map<string, number>()
+      for (const entry of await this.#names()) {
+        const [file, version] = split(entry)
+        if (file === undefined) continue
+        const name = documentName(file)
+        if (name.startsWith(prefix) && version > (versions.get(name) ?? 0)) versions.set(name, version)
+      }
+      const documents = await this.#loadAll(versions)
+      if (documents !== undefined) return documents
+    }
+  }
+
+  async #loadAll(versions: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, Document> | undefined> {
+    const documents = new Map<string, Document>()
+    for (const name of [...versions.keys()].sort()) {
+      const version = versions.get(name)!
+      let document = this.#cache.get(name)
+      if (document?.version !== version) {
+        document = await this.#load(name, fileOf(name), version)
+        if (document === undefined) return undefined
+        this.#cache.set(name, document)
+      }
+      documents.set(name, document)
+    }
+    return documents
+  }
+
+  async #load(name: string, file: string, version: number): Promise<Document | undefined> {
+    const path = join(this.#folder, `${file}@${version}`)
+    let bytes: Buffer
+    try {
+      bytes = await readFile(path)
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw coordinatorError(path, error)
+    }
+    return { name, version, bytes: decode(path, name, version, bytes) }
+  }
+
+  async #names(): Promise<readonly string[]> {
+    try {
+      return (await namesIn(this.#folder)) ?? []
+    } catch (error) {
+      throw coordinatorError(this.#folder, error)
+    }
+  }
+
+  async #removeOld(names: readonly string[], file: string, version: number): Promise<void> {
+    for (const entry of names) {
+      const [found, old] = split(entry)
+      if (found !== file || old > version - kept) continue
+      // Litter at worst: the next writer tries again.
+      await removeFile(join(this.#folder, entry)).catch(() => undefined)
+    }
+  }
+}
+
+function fileOf(name: string): string {
+  const file = documentFile(name)
+  if (file === undefined) {
+    throw badOption(
+      'name',
+      name,
+      'letters, digits, `-`, `_`, `.` and `/`, at most 230 of them, each capital counting twice',
+    )
+  }
+  return file
+}
+
+function split(entry: string): [string | undefined, number] {
+  const match = /^([^@]+)@([1-9][0-9]{0,15})$/.exec(entry)
+  return match === null ? [undefined, 0] : [match[1], Number(match[2])]
+}
+
+function greatest(names: readonly string[], file: string): number | undefined {
+  let version: number | undefined
+  const prefix = `${file}@`
+  for (const name of names) {
+    if (!name.startsWith(prefix)) continue
+    const [, found] = split(name)
+    if (found > (version ?? 0)) version = found
+  }
+  return version
+}
+
+/** magic 8 · version 8 · CRC of the name 4 · length 4 · CRC of the bytes 4 · CRC of the header 4 · bytes */
+function encode(name: string, version: number, bytes: Uint8Array): Buffer {
+  const file = Buffer.alloc(headerBytes + bytes.byteLength)
+  file.set(magic, 0)
+  file.writeBigUInt64LE(BigInt(version), 8)
+  file.writeUInt32LE(crc32(name), 16)
+  file.writeUInt32LE(bytes.byteLength, 20)
+  file.writeUInt32LE(crc32(bytes), 24)
+  file.writeUInt32LE(crc32(file.subarray(0, 28)), 28)
+  file.set(bytes, headerBytes)
+  return file
+}
+
+/** @throws KAGAMI_BAD_DOCUMENT */
+function decode(path: string, name: string, version: number, file: Buffer): Uint8Array {
+  const bytes = file.subarray(headerBytes)
+  const whole =
+    file.byteLength >= headerBytes &&
+    file.subarray(0, 8).equals(magic) &&
+    crc32(file.subarray(0, 28)) === file.readUInt32LE(28) &&
+    Number(file.readBigUInt64LE(8)) === version &&
+    file.readUInt32LE(16) === crc32(name) &&
+    file.readUInt32LE(20) === bytes.byteLength &&
+    crc32(bytes) === file.readUInt32LE(24)
+  if (!whole) {
+    throw new KagamiError(
+      'KAGAMI_BAD_DOCUMENT',
+      `${path} is damaged: restore it from a backup, or remove it to lose the document`,
+      {
+        details: { path, name },
+      },
+    )
+  }
+  // A copy of its own: `readFile` may hand out a part of a shared pool.
+  return new Uint8Array(bytes)
+}

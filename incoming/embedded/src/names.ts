@@ -1,0 +1,40 @@
+/**
+ * File names for names that are not ours: tokens, clusters, documents. Injective also where the file system takes `a`
+ * and `A` for the same, and never a path of more than one step.
+ */
+import { createHash } from 'node:crypto'
+
+/** Document names: letters, digits, `-`, `_`, `.` and `/`. Undefined for any other, and for one that is too long. */
+export function documentFile(name: string): string | undefined {
+  if (!/^[A-Za-z0-9_./-]+$/.test(name)) return undefined
+  const file = name.replace(/[A-Z/]/g, (letter) => (letter === '/' ? '+' : `=${letter.toLowerCase()}`))
+  return file.length <= 230 ? file : undefined
+}
+
+export function documentName(file: string): string {
+  return file.replace(/=([a-z])|\+/g, (found: string, letter: string | undefined) =>
+    found === '+' ? '/' : letter!.toUpperCase(),
+  )
+}
+
+/** A readable beginning, for people who look into the folder, and a hash, which alone tells names apart. */
+export function keyOf(name: string): string {
+  const readable = name
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, '_')
+    .slice(0, 40)
+  return `${readable}.${createHash('sha256').update(name).digest('hex').slice(0, 16)}`
+}
+
+const addressPattern = /^([a-z0-9_-]{0,40}\.([0-9a-f]{2})[0-9a-f]{14})\.(0|[1-9][0-9]{0,8})$/
+
+/** The parts of a log's address; undefined for what no log here is called. */
+export function partsOf(address: string): { readonly key: string; readonly shard: string } | undefined {
+  const [, key, shard] = addressPattern.exec(address) ?? []
+  return key === undefined || shard === undefined ? undefined : { key, shard }
+}
+
+/** Logs lie in 256 folders, so that a look for a token's logs lists a few of ten thousand. */
+export function shardOf(key: string): string {
+  return key.slice(key.indexOf('.') + 1, key.indexOf('.') + 3)
+}

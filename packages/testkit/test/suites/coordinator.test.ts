@@ -1,0 +1,16 @@
+import { describe, it } from 'vitest'
+import { coordinatorSuite } from '../../src/suites/coordinator.js'
+import { expectCaught, outcomes } from '../collect.js'
+import { brokenCoordinators } from '../doubles/coordinators.js'
+import { memoryCoordinatorSubject } from '../memory-subjects.js'
+
+const timing = { patienceMs: 500, quietMs: 30, caseMs: 3_000 }
+
+describe('the suite of Coordinator catches a coordinator that', () => {
+  for (const { fault, wrap, caught, sessionTimeoutMs } of brokenCoordinators) {
+    it(fault, { timeout: 30_000 }, async () => {
+      const subject = { ...memoryCoordinatorSubject({ wrap, sessionTimeoutMs }), timing }
+      expectCaught(await outcomes((runner) => coordinatorSuite(runner, subject), caught), caught)
+    })
+  }
+})
