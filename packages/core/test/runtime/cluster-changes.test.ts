@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Ledger} from './harness.js';
+import type { Ledger } from './harness.js'
 import { bytes, eventually, TestCluster } from './harness.js'
 
 const names = Array.from({ length: 12 }, (_, i) => `token-${i}`)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Ledger} from './harness.js';
+import type { Ledger } from './harness.js'
 import { bytes, eventually, TestCluster } from './harness.js'
 
 test('a token is created, written and read on one node', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { isKagamiError } from '../../src/index.js'
-import type { Ledger} from './harness.js';
+import type { Ledger } from './harness.js'
 import { bytes, eventually, TestCluster } from './harness.js'
 
 const code = (promise: Promise<unknown>): Promise<string> =>

@@ -1,4 +1,5 @@
 /** The conformance suite of `CommitLog`: what is acknowledged stays, in one order, and no reader skips a record. */
+import type { CommitLogCapabilities } from './commit-log-capabilities.js'
 import type { CommitLogWorld } from './commit-log-world.js'
 import { adapterCases } from './adapter.js'
 import { addressCases } from './log-addresses.js'
@@ -8,13 +9,6 @@ import { readCases } from './log-reads.js'
 import { truncateCases } from './log-truncation.js'
 import { suite } from './runner.js'
 import type { SuiteRunner, SuiteSubject } from './runner.js'
-
-export interface CommitLogCapabilities {
-  readonly outage: boolean
-  readonly fill: boolean
-  readonly recreate: boolean
-  readonly loseTail: boolean
-}
 
 export interface CommitLogSubject extends SuiteSubject<CommitLogWorld> {
   readonly capabilities: CommitLogCapabilities

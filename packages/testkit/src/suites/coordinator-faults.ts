@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
 import type { MemberRecord } from '@kagami/core/contract'
-import type { CoordinatorCapabilities } from './coordinator.js'
+import type { CoordinatorCapabilities } from './coordinator-capabilities.js'
 import type { CoordinatorWorld } from './coordinator-world.js'
 import { abortOf, connectOn, memberOf, sessionsOf } from './coordinator-support.js'
 import { bytesOf, iterate, nextOf, rejectsRetryably, rejectsWith, textOf, until } from './expect.js'

@@ -1,4 +1,5 @@
 /** The conformance suite of `Coordinator`: who is alive, who leads, and small versioned documents. */
+import type { CoordinatorCapabilities } from './coordinator-capabilities.js'
 import type { CoordinatorWorld } from './coordinator-world.js'
 import assert from 'node:assert/strict'
 import { adapterCases } from './adapter.js'
@@ -10,13 +11,6 @@ import { connectOn } from './coordinator-support.js'
 import { iterate, nextOf, rejectsWith, rejectsWithReason, until } from './expect.js'
 import { sleep, suite } from './runner.js'
 import type { Case, SuiteRunner, SuiteSubject } from './runner.js'
-
-export interface CoordinatorCapabilities {
-  readonly outage: boolean
-  readonly partition: boolean
-  readonly expire: boolean
-  readonly wipe: boolean
-}
 
 export interface CoordinatorSubject extends SuiteSubject<CoordinatorWorld> {
   readonly capabilities: CoordinatorCapabilities

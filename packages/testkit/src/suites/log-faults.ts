@@ -1,7 +1,7 @@
 /** The clauses on outages, full disks, lost tails and logs that were deleted and created anew. */
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
-import type { CommitLogCapabilities } from './commit-log.js'
+import type { CommitLogCapabilities } from './commit-log-capabilities.js'
 import type { CommitLogWorld } from './commit-log-world.js'
 import { bytesOf, iterate, nextOf, rejectsRetryably, rejectsWith, until } from './expect.js'
 import { allRecords, appendAll, checked, none, numbered, openAt, openOn, openOne, texts } from './log-support.js'

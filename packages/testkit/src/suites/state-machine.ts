@@ -1,4 +1,5 @@
 /** The conformance suite of `StateMachine`: deterministic, captured at one moment, and restored to the same state. */
+import type { StateMachineCapabilities } from './state-machine-capabilities.js'
 import type { StateMachineWorld } from './state-machine-world.js'
 import assert from 'node:assert/strict'
 import type { Entry, StateMachine } from '@kagami/core/contract'
@@ -7,11 +8,6 @@ import { snapshotCases } from './state-snapshots.js'
 import { suite } from './runner.js'
 import type { Case, Scope, SuiteRunner, SuiteTiming } from './runner.js'
 import { entryOf, withChangedWorld } from './state-support.js'
-
-export interface StateMachineCapabilities {
-  /** The entries of the subject make snapshots of at least two chunks, so an abort can come between them. */
-  readonly manyChunks: boolean
-}
 
 export interface StateMachineSubject<R, C> {
   /** Called whenever a case needs another machine: one that is empty. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { StateMachine, StateSnapshot } from '@kagami/core/contract'
 import { rejectsWithReason } from './expect.js'
 import type { Case, Scope } from './runner.js'
-import type { StateMachineCapabilities } from './state-machine.js'
+import type { StateMachineCapabilities } from './state-machine-capabilities.js'
 import type { StateMachineWorld } from './state-machine-world.js'
 import { persisted, restored } from './state-support.js'
 
