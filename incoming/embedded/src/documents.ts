@@ -2,13 +2,14 @@
  * Versioned documents in a folder: each version is a file of its own, and the one of the greatest number counts. Writing is
  * giving a whole, synced file the next version's name, which the system lets exactly one do. So no writer ever waits for another.
  */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { badOption, KagamiError } from '@kagami/core/contract'
 import type { Document } from '@kagami/core/contract'
 import { linkNew, namesIn, removeFile, syncFolder, writeNew } from './disk.js'
 import { codeOf, coordinatorError } from './errors.js'
+import type { Folder } from './folder.js'
 import { documentFile, documentName } from './names.js'
 
 const magic = Buffer.from('KGMDOC1\n', 'latin1')
@@ -22,13 +23,20 @@ const kept = 3
 
 export class Documents {
   readonly #folder: string
-  readonly #scratch: () => string
+  readonly #home: Folder
+  /** Which folder the cache is of: another one of the same name begins with the same versions. */
+  #cacheOf = ''
   /** The newest of each document, as it was read last, for as long as somebody watches. */
   readonly #cache = new Map<string, Document>()
 
-  constructor(folder: string, scratch: () => string) {
+  constructor(folder: string, home: Folder) {
     this.#folder = folder
-    this.#scratch = scratch
+    this.#home = home
+  }
+
+  /** Nobody watches any more. */
+  forget(): void {
+    this.#cache.clear()
   }
 
   async read(name: string): Promise<Document | undefined> {
@@ -47,10 +55,18 @@ export class Documents {
     const file = fileOf(name)
     if (greatest(await this.#names(), file) !== expected) return undefined
     const version = (expected ?? 0) + 1
-    const scratch = this.#scratch()
+    const scratch = this.#home.scratch()
     try {
-      await writeNew(scratch, encode(name, version, bytes))
-      const won = await linkNew(scratch, join(this.#folder, `${file}@${version}`))
+      await writeNew(scratch, encode(name, version, bytes)).catch(async (error: unknown) => {
+        if (codeOf(error) !== 'ENOENT') throw error
+        await this.#home.restore()
+        await writeNew(scratch, encode(name, version, bytes))
+      })
+      const won = await linkNew(scratch, join(this.#folder, `${file}@${version}`)).catch(async (error: unknown) => {
+        if (codeOf(error) !== 'ENOENT') throw error
+        await this.#home.restore()
+        return linkNew(scratch, join(this.#folder, `${file}@${version}`))
+      })
       await removeFile(scratch)
       if (!won) return undefined
       await syncFolder(this.#folder)
@@ -59,6 +75,7 @@ export class Documents {
       throw coordinatorError(this.#folder, error)
     }
     const names = await this.#names()
+    // From here on it was written: what fails now is only that nobody can tell what has become of it.
     if ((greatest(names, file) ?? version) >= version + kept) {
       throw new KagamiError(
         'KAGAMI_COORDINATOR_UNAVAILABLE',
@@ -76,6 +93,7 @@ export class Documents {
   async list(prefix: string): Promise<ReadonlyMap<string, Document>> {
     for (;;) {
       const versions = new Map<string, number>()
+      await this.#checkCache()
       for (const entry of await this.#names()) {
         const [file, version] = split(entry)
         if (file === undefined) continue
@@ -85,6 +103,13 @@ export class Documents {
       const documents = await this.#loadAll(versions)
       if (documents !== undefined) return documents
     }
+  }
+
+  async #checkCache(): Promise<void> {
+    const { ino, birthtimeMs } = await stat(this.#folder).catch(() => ({ ino: 0, birthtimeMs: 0 }))
+    const of = `${ino} ${birthtimeMs}`
+    if (of !== this.#cacheOf) this.#cache.clear()
+    this.#cacheOf = of
   }
 
   async #loadAll(versions: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, Document> | undefined> {

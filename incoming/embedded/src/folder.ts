@@ -38,6 +38,8 @@ export interface Folder {
   /** One file for each process that runs now: where it can be reached. */
   readonly peers: string
   readonly own: ProcessIdentity
+  /** Creates what somebody has deleted while processes run. */
+  restore(): Promise<void>
   /** A path that nobody else uses, on the same file system: for files and folders that are yet to get their name. */
   scratch(): string
 }
@@ -57,15 +59,17 @@ export async function openFolder(dir: string, cluster: string, own: ProcessIdent
     sessions: at('sessions'),
     peers: at('peers'),
     own,
+    restore: async () => {
+      for (const name of ['logs', 'labels', 'documents', 'offices', 'sessions', 'peers', 'scratch']) {
+        await mkdir(at(name), { recursive: true })
+      }
+    },
     scratch: () => join(at('scratch'), `${unique}-${(count++).toString(36)}`),
   }
   try {
     await mkdir(root, { recursive: true })
     await refuseNetwork(dir, root)
-    for (const path of [folder.logs, folder.labels, folder.documents, folder.offices, folder.sessions, folder.peers]) {
-      await mkdir(path, { recursive: true })
-    }
-    await mkdir(at('scratch'), { recursive: true })
+    await folder.restore()
     await prove(dir, folder)
     await syncFolder(root)
     await syncFolder(resolve(dir))

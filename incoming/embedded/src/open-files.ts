@@ -20,7 +20,7 @@ interface OpenFile {
 
 export class OpenFiles {
   readonly #most: number
-  /** By path, the least recently used first. */
+  /** The least recently used first. */
   readonly #files = new Map<string, OpenFile>()
   #closed = false
 
@@ -37,7 +37,7 @@ export class OpenFiles {
       return await task(await file.opening)
     } finally {
       file.users--
-      if (file.users === 0 && this.#files.get(segment.path) !== file) this.#close(file)
+      if (file.users === 0 && this.#files.get(keyOf(segment)) !== file) this.#close(file)
       else if (this.#closed || this.#files.size > this.#most) this.#shrink()
     }
   }
@@ -47,15 +47,16 @@ export class OpenFiles {
    * memory. The thread pool would take longer, and may be full of syncs. Undefined where the file is not open.
    */
   readNow(segment: Segment, into: Uint8Array, position: number): number | undefined {
-    const fd = this.#files.get(segment.path)?.fd
+    const fd = this.#files.get(keyOf(segment))?.fd
     return fd === undefined ? undefined : readSync(fd, into, 0, into.byteLength, position)
   }
 
   /** Closes a file whose sync has failed, or that was deleted, as soon as nobody uses it. */
   forget(segment: Segment): void {
-    const file = this.#files.get(segment.path)
+    const key = keyOf(segment)
+    const file = this.#files.get(key)
     if (file === undefined) return
-    this.#files.delete(segment.path)
+    this.#files.delete(key)
     if (file.users === 0) this.#close(file)
   }
 
@@ -66,11 +67,11 @@ export class OpenFiles {
   }
 
   #file(segment: Segment): OpenFile {
-    const { path } = segment
-    let file = this.#files.get(path)
+    const key = keyOf(segment)
+    let file = this.#files.get(key)
     if (file === undefined) file = this.#open(segment)
-    else this.#files.delete(path)
-    this.#files.set(path, file)
+    else this.#files.delete(key)
+    this.#files.set(key, file)
     if (this.#files.size > this.#most) this.#shrink(file)
     return file
   }
@@ -82,17 +83,18 @@ export class OpenFiles {
         file.fd = fd
       },
       () => {
-        if (this.#files.get(segment.path) === file) this.#files.delete(segment.path)
+        const key = keyOf(segment)
+        if (this.#files.get(key) === file) this.#files.delete(key)
       },
     )
     return file
   }
 
   #shrink(except?: OpenFile): void {
-    for (const [path, file] of this.#files) {
+    for (const [key, file] of this.#files) {
       if (!this.#closed && this.#files.size <= this.#most) return
       if (file.users > 0 || file === except) continue
-      this.#files.delete(path)
+      this.#files.delete(key)
       this.#close(file)
     }
   }
@@ -100,6 +102,11 @@ export class OpenFiles {
   #close(file: OpenFile): void {
     void file.opening.then(closeFile, () => undefined)
   }
+}
+
+/** A file that was created anew at the same path is another one. */
+function keyOf(segment: Segment): string {
+  return `${segment.identity} ${segment.path}`
 }
 
 /** The size of an open file, and whether it still has a name. */

@@ -94,7 +94,7 @@ class Watch {
       return false
     }
     const at = performance.now()
-    const due = at >= this.#yieldedAt + this.#lookMs - commonMs
+    const due = at >= this.#yieldedAt + this.#lookMs - (this.#lookMs > 2 * commonMs ? commonMs : 1)
     if (this.#journal.unchanged()) {
       this.#pollMs = Math.min(slowPollMs, this.#pollMs * 2)
       this.#foundAt = undefined

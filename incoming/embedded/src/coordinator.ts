@@ -1,0 +1,114 @@
+/** The coordinator of a folder: opens sessions, and keeps them apart from the log. */
+import type { AdapterContext, CallOptions, Coordinator, Session } from '@kagami/core/contract'
+import { AdapterLife } from './adapter-life.js'
+import { Documents } from './documents.js'
+import { codeOf, coordinatorError } from './errors.js'
+import type { Home, Homes } from './home.js'
+import type { HubListener } from './hub.js'
+import { Offices } from './offices.js'
+import type { Settings } from './options.js'
+import { Pulse } from './pulse.js'
+import { Roster } from './roster.js'
+import { SessionFiles } from './session-files.js'
+import { EmbeddedSession } from './session.js'
+import type { SessionParts } from './session.js'
+
+interface Opened {
+  readonly home: Home
+  readonly parts: SessionParts
+  readonly ignore: () => void
+}
+
+export class EmbeddedCoordinator implements Coordinator {
+  readonly name = 'embedded'
+  readonly maxDocumentBytes = 4 * 1024 * 1024
+  readonly #settings: Settings
+  readonly #life: AdapterLife<Opened>
+  readonly #sessions = new Set<Session>()
+
+  constructor(settings: Settings, homes: Homes) {
+    this.#settings = settings
+    this.#life = new AdapterLife(
+      'the embedded coordinator',
+      (context) => this.#open(homes, context),
+      (opened) => this.#close(opened),
+    )
+  }
+
+  start(context: AdapterContext): Promise<void> {
+    return this.#life.start(context)
+  }
+
+  stop(): Promise<void> {
+    return this.#life.stop()
+  }
+
+  connect({ signal }: CallOptions): Promise<Session> {
+    return this.#life.call(signal, async ({ home, parts }) => {
+      const { sessionTimeoutMs } = this.#settings
+      const contactAt = performance.now()
+      let id: string
+      try {
+        id = await parts.files.create(sessionTimeoutMs).catch(async (error: unknown) => {
+          if (codeOf(error) !== 'ENOENT') throw error
+          await home.folder.restore()
+          return parts.files.create(sessionTimeoutMs)
+        })
+      } catch (error) {
+        throw coordinatorError(home.folder.root, error)
+      }
+      const session = new EmbeddedSession(id, sessionTimeoutMs, contactAt, parts)
+      this.#sessions.add(session)
+      // Stopped meanwhile, or given up by the caller: nobody else would close it.
+      if (this.#life.signal.aborted || signal.aborted) await session.close()
+      parts.tell('sessions')
+      return session
+    })
+  }
+
+  async #open(homes: Homes, context: AdapterContext): Promise<Opened> {
+    const home = await homes.enter(context)
+    const { folder, hub } = home
+    const { logger } = context
+    const files = new SessionFiles(folder)
+    // Twice as often as sessions beat, but a dead process is noticed within a second whatever the timeout is.
+    const roster = new Roster(folder, files, logger, Math.min(250, this.#settings.sessionTimeoutMs / 8))
+    const documentChanges = new Pulse()
+    const officeChanges = new Pulse()
+    const happened = (kind: string): void => {
+      if (kind === 'documents') documentChanges.beat()
+      if (kind === 'offices') officeChanges.beat()
+      if (kind === 'sessions') roster.refresh().catch(() => undefined)
+    }
+    const self: HubListener = {
+      heard: ({ kind }) => happened(kind),
+      lost: (process) => void roster.suspect(process),
+    }
+    const tell = (kind: 'documents' | 'offices' | 'sessions'): void => {
+      happened(kind)
+      hub.tell({ kind }, self)
+    }
+    const parts: SessionParts = {
+      files,
+      roster,
+      documents: new Documents(folder.documents, folder),
+      offices: new Offices(new Documents(folder.offices, folder), roster, () => tell('offices')),
+      documentChanges,
+      officeChanges,
+      maxDocumentBytes: this.maxDocumentBytes,
+      logger,
+      path: folder.root,
+      tell,
+      closed: (session) => this.#sessions.delete(session),
+    }
+    roster.start()
+    return { home, parts, ignore: hub.listen(self) }
+  }
+
+  async #close({ home, parts, ignore }: Opened): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.close()))
+    parts.roster.stop()
+    ignore()
+    await home.leave()
+  }
+}

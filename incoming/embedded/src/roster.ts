@@ -1,0 +1,167 @@
+/**
+ * Which sessions are alive, as one process sees it, and the judge of those that are not: a session is ended when its process
+ * is dead, or when this process has seen no new beat of it for its timeout, by this process's own monotonic clock. No clock is
+ * ever compared with another one's.
+ */
+import type { Logger, MemberRecord } from '@kagami/core/contract'
+import type { Folder } from './folder.js'
+import { isDead } from './process-identity.js'
+import type { ProcessIdentity } from './process-identity.js'
+import { Pulse } from './pulse.js'
+import type { SessionFiles, SessionInfo, SessionState } from './session-files.js'
+
+/** Beyond the timeout, so that a session's own lease has lapsed first, also where timers are late. */
+const marginMs = 100
+
+/** A process that was killed takes moments to vanish, after its connections have. */
+const deathLooksMs = [0, 5, 10, 20, 40, 80, 160]
+
+interface Known {
+  readonly info: SessionInfo
+  beat: number
+  /** When its last beat was seen first. */
+  seenAt: number
+  memberNumber: number
+  member: MemberRecord | undefined
+}
+
+export class Roster {
+  /** Beats when a session comes, goes, or changes its member record. */
+  readonly changes = new Pulse()
+  readonly #folder: Folder
+  readonly #files: SessionFiles
+  readonly #logger: Logger
+  readonly #intervalMs: number
+  #known = new Map<string, Known>()
+  #lookedAt = 0
+  #running: Promise<void> | undefined
+  #following: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(folder: Folder, files: SessionFiles, logger: Logger, intervalMs: number) {
+    this.#folder = folder
+    this.#files = files
+    this.#logger = logger
+    this.#intervalMs = intervalMs
+  }
+
+  isAlive(id: string): boolean {
+    return this.#known.has(id)
+  }
+
+  /** The members that are alive, ordered by node id. */
+  members(): readonly MemberRecord[] {
+    const members: MemberRecord[] = []
+    for (const { member } of this.#known.values()) if (member !== undefined) members.push(member)
+    return members.sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0))
+  }
+
+  /** Looks into the folder, from now on: what was there when this was called is seen when it resolves. */
+  refresh(): Promise<void> {
+    if (this.#running === undefined) return this.#run()
+    // One more look serves all who asked during this one.
+    this.#following ??= this.#running.catch(() => undefined).then(() => this.#run())
+    return this.#following
+  }
+
+  /** Looks again and again, at least so often that nobody outlives its timeout for long. */
+  start(): void {
+    const tick = (): void => {
+      if (this.#stopped) return
+      this.#timer = setTimeout(tick, this.#intervalMs)
+      this.refresh().catch((error: unknown) => this.#logger.debug('the sessions can not be looked at', { error }))
+    }
+    tick()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+  }
+
+  /** A connection to this process has ended: looks closely whether it is dead. */
+  async suspect(process: ProcessIdentity): Promise<void> {
+    for (const waitMs of deathLooksMs) {
+      await new Promise((resolve) => setTimeout(resolve, waitMs))
+      if (this.#stopped) return
+      await this.refresh().catch(() => undefined)
+      const alive = [...this.#known.values()].some(
+        ({ info }) => info.process.pid === process.pid && info.process.began === process.began,
+      )
+      if (!alive) return
+    }
+  }
+
+  async #run(): Promise<void> {
+    this.#following = undefined
+    this.#running = this.#look()
+    try {
+      await this.#running
+    } finally {
+      this.#running = undefined
+    }
+  }
+
+  async #look(): Promise<void> {
+    const began = performance.now()
+    // This process was frozen itself: what it saw before tells nothing of the time in between.
+    const frozen = began - this.#lookedAt > Math.max(500, 3 * this.#intervalMs)
+    this.#lookedAt = began
+    const known = new Map<string, Known>()
+    let changed = false
+    for (const id of await this.#files.ids()) {
+      const before = this.#known.get(id)
+      const now = await this.#judge(id, before, frozen)
+      if (now === undefined) continue
+      known.set(id, now)
+      changed ||= before === undefined || before.member !== now.member
+    }
+    for (const id of this.#known.keys()) changed ||= !known.has(id)
+    this.#known = known
+    if (changed) this.changes.beat()
+  }
+
+  /** What is known of a session now; undefined when it is over. */
+  async #judge(id: string, before: Known | undefined, frozen: boolean): Promise<Known | undefined> {
+    const state = await this.#files.look(id)
+    const info = before?.info ?? (await this.#files.info(id))
+    if (state === undefined) return undefined
+    // A session is created whole, so this one was torn by a power failure.
+    if (info === undefined) return this.#bury(id, 'it is damaged')
+    if (state.dead) return this.#bury(id, 'it was declared dead')
+    const known = await this.#note(id, info, state, before, frozen)
+    const silentMs = performance.now() - known.seenAt
+    const reason = isDead(info.process, this.#folder.own)
+      ? 'its process is dead'
+      : silentMs > info.timeoutMs + marginMs
+        ? `it was silent for ${Math.round(silentMs)} ms`
+        : undefined
+    if (reason === undefined) return known
+    return (await this.#files.end(id, known.beat)) ? this.#bury(id, reason) : known
+  }
+
+  async #note(
+    id: string,
+    info: SessionInfo,
+    state: SessionState,
+    before: Known | undefined,
+    frozen: boolean,
+  ): Promise<Known> {
+    const silent = before !== undefined && before.beat === state.beat && !frozen
+    let { memberNumber, member } = before ?? { memberNumber: 0, member: undefined }
+    if (state.member !== memberNumber) {
+      const read = await this.#files.readMember(id, state.member)
+      // Replaced meanwhile: the next look sees the newer one.
+      if (read !== undefined) [memberNumber, member] = [state.member, read]
+    }
+    return { info, beat: state.beat, seenAt: silent ? before.seenAt : performance.now(), memberNumber, member }
+  }
+
+  async #bury(id: string, reason: string): Promise<undefined> {
+    this.#logger.debug('a session is over', { session: id, reason })
+    // Whoever sees it dead may clear it away; where that fails, another will.
+    await this.#files.remove(id).catch(() => undefined)
+    return undefined
+  }
+}
