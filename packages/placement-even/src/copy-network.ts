@@ -3,7 +3,7 @@ import { score } from './hash.js'
 import type { Layout } from './layout.js'
 import { NONE } from './model.js'
 import type { Prices } from './price.js'
-import type { Network } from './spread.js'
+import type { Network, Search } from './spread.js'
 
 /** How many copies of a donor are compared: choosing among more is not worth the time where a node has thousands. */
 const COPIES_COMPARED = 64
@@ -16,7 +16,6 @@ const DONORS_ASKED = 32
 
 export class CopyNetwork implements Network {
   readonly prices: Prices
-  readonly nodeHash: Uint32Array
   readonly #layout: Layout
   readonly #nodes: Int32Array
   /** Nodes of each zone that a search has not met yet. */
@@ -27,17 +26,16 @@ export class CopyNetwork implements Network {
     this.#layout = layout
     this.#nodes = nodes
     this.prices = layout.prices
-    this.nodeHash = layout.model.nodeHash
     this.#unmet = Array.from({ length: layout.model.zoneCount }, () => [])
   }
 
-  reach(source: number, closed: Uint8Array, from: Int32Array, via: Int32Array): readonly number[] {
+  reach(source: number, goal: number, search: Search): number[] {
     const layout = this.#layout
     const reached = [source]
-    this.#forget(source, closed)
+    this.#forget(source, search.closed)
     for (let i = 0; i < reached.length && this.#unmetZones.length > 0; i++) {
       for (let slot = layout.firstOn(reached[i]!); slot !== NONE; slot = layout.after(slot)) {
-        if (layout.fixed[slot] === 0) this.#follow(slot, reached, from, via)
+        if (layout.fixed[slot] === 0 && this.#follow(slot, goal, reached, search)) return reached
       }
     }
     return reached
@@ -108,8 +106,11 @@ export class CopyNetwork implements Network {
     }
   }
 
-  /** Meets every node that this copy can move to. Looks at zones before nodes: most zones take all or nothing. */
-  #follow(slot: number, reached: number[], from: Int32Array, via: Int32Array): void {
+  /**
+   * Meets every node that this copy can move to; true when the goal is one. Looks at zones before nodes: most zones take
+   * all or nothing.
+   */
+  #follow(slot: number, goal: number, reached: number[], { from, via }: Search): boolean {
     const layout = this.#layout
     const { zoneOf } = layout.model
     const home = layout.node[slot]!
@@ -126,12 +127,14 @@ export class CopyNetwork implements Network {
         from[n] = home
         via[n] = slot
         reached.push(n)
+        if (n === goal) return true
       }
       nodes.length = kept
       if (kept > 0) continue
       this.#unmetZones[z] = this.#unmetZones.at(-1)!
       this.#unmetZones.pop()
     }
+    return false
   }
 }
 

@@ -100,11 +100,15 @@ class MoveTable {
     this.#slot.fill(NONE, begin, begin + this.#nodes.length)
     for (let slot = layout.firstOn(n); slot !== NONE; slot = layout.after(slot)) {
       if (layout.fixed[slot] === 1) continue
+      const t = layout.tokenOf[slot]!
+      // What a move to a node where a present copy was costs; to any other node it is one more.
+      const least = layout.model.isHome(t, n) ? 0 : -1
       for (let i = 0; i < this.#nodes.length; i++) {
         const to = this.#nodes[i]!
-        const cost = layout.cost(slot, to)
-        if (this.#slot[begin + i] !== NONE && this.#cost[begin + i]! <= cost) continue
-        if (!layout.canMove(slot, to)) continue
+        const known = this.#slot[begin + i] === NONE ? Infinity : this.#cost[begin + i]!
+        if (known <= least) continue
+        const cost = layout.model.isHome(t, to) ? least : least + 1
+        if (known <= cost || !layout.canMove(slot, to)) continue
         this.#cost[begin + i] = cost
         this.#slot[begin + i] = slot
       }

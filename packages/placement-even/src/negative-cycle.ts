@@ -85,13 +85,11 @@ class Search {
   /** One round over all edges. False when nothing got cheaper. */
   relax(): boolean {
     const { count, from, to, moves } = this.#edges
-    const { give, take, load } = this.#prices
+    const { give, take } = this.#prices
     let changed = false
     for (let e = 0; e < count; e++) changed = this.#reach(from[e]!, to[e]!, 0, moves[e]!, e) || changed
     for (const n of this.#nodes) changed = this.#reach(n, this.#hub, take[n]!, 0, LOAD) || changed
-    for (const n of this.#nodes) {
-      if (load[n]! > 0) changed = this.#reach(this.#hub, n, -give[n]!, 0, LOAD) || changed
-    }
+    for (const n of this.#nodes) changed = this.#reach(this.#hub, n, -give[n]!, 0, LOAD) || changed
     return changed
   }
 

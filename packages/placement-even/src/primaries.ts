@@ -9,14 +9,13 @@ import type { Model } from './model.js'
 import { negativeCycle, LOAD } from './negative-cycle.js'
 import type { Budget, Edges } from './negative-cycle.js'
 import { Prices } from './price.js'
-import type { Network, Piece } from './spread.js'
+import type { Network, Piece, Search } from './spread.js'
 
 /** A lost primary that is replaced by a copy that must be built first counts more than any number of handovers. */
 const COLD = 2 ** 20
 
 export class Primaries implements Network {
   readonly prices: Prices
-  readonly nodeHash: Uint32Array
   readonly layout: Layout
   /** By token: the slot that is the primary, or NONE where the token has no copy. */
   readonly slot: Int32Array
@@ -34,7 +33,6 @@ export class Primaries implements Network {
     this.layout = layout
     this.#model = model
     this.prices = new Prices(model)
-    this.nodeHash = model.nodeHash
     this.slot = new Int32Array(model.tokens.length).fill(NONE)
     this.weight = new Float64Array(model.members.length)
     this.#orphan = new Uint8Array(model.tokens.length)
@@ -94,19 +92,22 @@ export class Primaries implements Network {
     return this.cost(slot) === COLD
   }
 
-  reach(source: number, closed: Uint8Array, from: Int32Array, via: Int32Array): readonly number[] {
+  reach(source: number, goal: number, { closed, from, via }: Search): number[] {
     const met = closed.slice()
     const reached = [source]
     met[source] = 1
     for (let i = 0; i < reached.length; i++) {
       for (let t = this.firstOn(reached[i]!); t !== NONE; t = this.after(t)) {
-        this.#eachOther(t, (slot, n) => {
-          if (met[n] === 1) return
+        if (this.isLocked(t)) continue
+        for (let slot = this.#model.first[t]!; slot < this.#model.first[t + 1]!; slot++) {
+          const n = this.layout.node[slot]!
+          if (met[n] === 1 || !this.mayLead(slot)) continue
           met[n] = 1
           from[n] = reached[i]!
           via[n] = slot
           reached.push(n)
-        })
+          if (n === goal) return reached
+        }
       }
     }
     return reached

@@ -8,16 +8,21 @@ import type { Prices } from './price.js'
 /** Who can pass units to whom. A unit is named by a label that only the network understands. */
 export interface Network {
   readonly prices: Prices
-  readonly nodeHash: Uint32Array
-  /**
-   * Every node that units of `source` can reach over nodes that are not `closed`, nearest first, the source included.
-   * Notes for each where its unit would come from, and which.
-   */
-  reach(source: number, closed: Uint8Array, from: Int32Array, via: Int32Array): readonly number[]
+  /** Nodes that units of a source can reach. Stops at the goal, which then is the last; else it is every such node. */
+  reach(source: number, goal: number, search: Search): number[]
   /** Passes a unit that `reach` named. */
   pass(label: number, to: number): void
   /** Passes one unit straight to `to` from a node whose `give` is at least `price`, if there is one. */
   passDirectly(to: number, price: number, closed: Uint8Array): boolean
+}
+
+/** What a search goes by, and what it notes. All by node. */
+export interface Search {
+  /** 1 for nodes that are done, and not entered. */
+  readonly closed: Uint8Array
+  /** Where the unit that reached a node comes from, and its label. */
+  readonly from: Int32Array
+  readonly via: Int32Array
 }
 
 /**
@@ -29,31 +34,40 @@ export type Piece = number[]
 /** Evens the loads of the nodes out. Returns them in pieces, from the most to the least loaded. */
 export function spread(network: Network, nodes: Int32Array): Piece[] {
   const { give, take } = network.prices
-  const closed = new Uint8Array(give.length)
-  const from = new Int32Array(give.length)
-  const via = new Int32Array(give.length)
+  const size = give.length
+  const search = { closed: new Uint8Array(size), from: new Int32Array(size), via: new Int32Array(size) }
   const pieces: Piece[] = []
-  let open = [...nodes]
   let level = Infinity
+  let open = [...nodes]
+  // Where to look for givers and takers: units can't leave a set that a search has found to be all there is to reach.
+  let scope = open
   while (open.length > 0) {
-    const source = highest(open, give)
-    const lowest = cheapest(open, take, give[source]!)
-    const price = give[source]!
-    if (lowest !== NONE && network.passDirectly(lowest, price, closed)) continue
-    const reached = lowest === NONE ? open : network.reach(source, closed, from, via)
-    const sink = lowest === NONE ? NONE : cheapest(reached, take, price)
-    if (sink !== NONE) {
-      if (network.passDirectly(sink, price, closed)) continue
-      for (let n = sink; n !== source; n = from[n]!) network.pass(via[n]!, n)
+    const price = give[highest(open, give)]!
+    if (give[highest(scope, give)]! < price) scope = open
+    const source = highest(scope, give)
+    const goal = cheapest(scope, take, price)
+    if (goal !== NONE && network.passDirectly(goal, price, search.closed)) continue
+    const reached = goal === NONE && scope === open ? open : network.reach(source, goal, search)
+    if (goal !== NONE && reached.at(-1) === goal) {
+      passAlong(network, goal, source, search)
       continue
     }
-    for (const n of reached) closed[n] = 1
+    if (cheapest(reached, take, price) !== NONE) {
+      scope = reached
+      continue
+    }
+    for (const n of reached) search.closed[n] = 1
     if (price < level || pieces.length === 0) pieces.push([...reached])
     else pieces.at(-1)!.push(...reached)
     level = price
-    open = open.filter((n) => closed[n] === 0)
+    open = open.filter((n) => search.closed[n] === 0)
+    scope = open
   }
   return pieces
+}
+
+function passAlong(network: Network, goal: number, source: number, { from, via }: Search): void {
+  for (let n = goal; n !== source; n = from[n]!) network.pass(via[n]!, n)
 }
 
 function highest(nodes: readonly number[], give: Float64Array): number {

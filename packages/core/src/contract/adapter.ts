@@ -14,7 +14,7 @@ export interface AdapterContext {
 
 /**
  * An adapter belongs to one node. Its factory does no I/O. `start` connects, checks the configuration, and undoes what
- * it began where it rejects; no other method is called before it has resolved. `stop` is idempotent, ends everything
+ * it began where it rejects. Before it has resolved the other methods reject with KAGAMI_NOT_STARTED, after `stop` with KAGAMI_STOPPED. `stop` is idempotent, ends everything
  * that is under way, closes only the clients that the adapter itself created, and settles within a few seconds
  * whatever the server does; it may be called before `start`, and during it.
  */

@@ -43,7 +43,8 @@ export interface TokenLog {
    * may land in any order. A rejection leaves open whether the record landed, or will land later.
    * The bytes must not change until the append settles.
    * @throws KAGAMI_LOG_UNAVAILABLE (retryable), KAGAMI_STORE_FULL (retryable)
-   * @throws KAGAMI_LOG_REFUSED, KAGAMI_LOG_REPLACED: no later append can succeed
+   * @throws KAGAMI_LOG_REFUSED: this record, or any of this client, is refused for good: larger than `maxRecordBytes`, or not permitted
+   * @throws KAGAMI_LOG_REPLACED: no later append can succeed
    */
   append(record: Uint8Array, options: CallOptions): Promise<Offset>
 
@@ -97,7 +98,7 @@ export interface CommitLog extends Adapter {
   /**
    * No token uses this log any more, and its records below `before` are not needed. Drops those, and never one at or above it, so
    * that a release which is carried out late can't hurt a token that was given the same address since. `allocate` may give
-   * the address again once the log is empty. Idempotent; a no-op where no log is there.
+   * the address again once the log is empty; its offsets go on from where they were. Idempotent; a no-op where no log is there.
    */
   release(address: LogAddress, before: Offset, options: CallOptions): Promise<void>
 }

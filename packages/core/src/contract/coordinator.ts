@@ -30,7 +30,10 @@ export type LeaseState = 'held' | 'suspended'
 export interface Leadership {
   /** Differs from that of every other election; greater than those before, unless the coordinator loses its data. */
   readonly epoch: number
-  /** Aborts when the leadership can no longer be relied on: the lease is suspended, the session is over, or it was resigned. */
+  /**
+   * Aborts when the leadership can no longer be relied on. Its reason: KAGAMI_COORDINATOR_UNAVAILABLE when the lease is suspended,
+   * KAGAMI_SESSION_LOST when the session is over, KAGAMI_STOPPED when it was resigned.
+   */
   readonly signal: AbortSignal
   /** Gives it up. Idempotent. */
   resign(): Promise<void>

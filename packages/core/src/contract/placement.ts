@@ -23,9 +23,12 @@ export interface PlacementToken {
   readonly replicas: number
   /** How much load one copy is, relative to the others. Greater than 0. */
   readonly weight: number
-  /** The primary must be there while that node is a member. */
+  /** The primary must be there while that node is a member, unless it is excluded, or drains while another can hold the token. */
   readonly pinned?: string
-  /** The primary should be there: stronger than the evenness of primaries, weaker than `pinned`, `excluded` and `draining`. */
+  /**
+   * The primary should be there while that node is a member, may hold the token and is not draining. Goes before the evenness of
+   * primaries, after `pinned`.
+   */
   readonly preferred?: string
   /** The present placement. May name nodes that are no longer members. */
   readonly current: Placement
@@ -46,7 +49,8 @@ export type PlacementTarget = ReadonlyMap<string, Placement>
 /**
  * Decides where copies belong. Pure and deterministic: the same input gives the same target, on every node. It must
  * give every token min(1 + replicas, members that may hold it) copies, never two on one node, and be stable: its own
- * target, given as `current`, is returned unchanged.
+ * target, given as `current`, is returned unchanged. No two copies of a token should be in one zone while another has room, and a
+ * lost primary should go to a surviving copy where evenness permits.
  */
 export interface PlacementStrategy {
   readonly name: string

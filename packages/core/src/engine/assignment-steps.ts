@@ -65,7 +65,7 @@ function heal(assignment: Assignment, { view }: StepInput): Assignment {
       incarnation: seen.incarnation,
       epoch: seen.epoch,
       log: seen.incarnation > healed.incarnation ? seen.log : healed.log,
-      phase: seen.deleted ? 'deleted' : healed.phase,
+      phase: seen.deleted ? 'deleted' : 'open',
       primary: null,
       replicas: copiesOf(healed),
     }
@@ -106,11 +106,13 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
   const pinned = pinnedPrimary(assignment, spec)
   const rank = (node: string): readonly number[] => {
     const report = view.report(node, assignment.token)
+    // How far a copy of another incarnation has come says nothing about this one.
+    const applied = report?.incarnation === assignment.incarnation ? report.nextIndex : -1
     return [
+      inSync(view, node, assignment) ? 1 : 0,
       view.nodes.get(node)?.draining === 'no' ? 1 : 0,
-      report?.inSync ? 1 : 0,
       assignment.epoch === 0 && node === pinned ? 1 : 0,
-      report?.nextIndex ?? -1,
+      applied,
       node === target?.primary ? 1 : 0,
       -(counts.primaries.get(node) ?? 0),
     ]
@@ -122,18 +124,19 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
 }
 
 function handOver(assignment: Assignment, input: StepInput): Assignment {
-  const { spec, view, counts } = input
+  const { spec, view, counts, restoresPerNode } = input
   let next = assignment
   const wish = spec.handover
-  if (wish !== null && next.handoverGivenUp !== wish.nonce && view.nodes.get(wish.to) === undefined) {
+  if (wish !== null && next.handoverGivenUp !== wish.nonce && !mayFollow(wish.to, next, view)) {
     next = { ...next, handoverGivenUp: wish.nonce }
   }
   const { primary } = next
-  // Who holds a token for its owner gives it to nobody else, not even while the owner leaves.
-  if (primary === null || (holdsForOwner(spec) && primary.node === spec.owner)) return next
+  if (primary === null) return next
   const to = wantedPrimary(next, input)
   if (to === undefined || to === primary.node) return next
   if (!copiesOf(next).includes(to)) {
+    if ((counts.restoring.get(to) ?? 0) >= restoresPerNode) return next
+    count(counts.restoring, to, 1)
     return { ...next, replicas: [...next.replicas, to].sort() }
   }
   const member = view.nodes.get(to)?.member
@@ -149,13 +152,20 @@ function handOver(assignment: Assignment, input: StepInput): Assignment {
   }
 }
 
+/** Whether a handover to this node can still come about, and last: a lost node may return within its grace period. */
+function mayFollow(to: string, assignment: Assignment, view: ClusterView): boolean {
+  return view.nodes.get(to)?.draining === 'no' && view.report(to, assignment.token)?.phase !== 'failed'
+}
+
 /** Where the primary should be though it lives elsewhere; undefined: it may stay. */
 function wantedPrimary(assignment: Assignment, input: StepInput): string | undefined {
   const { spec, target, view } = input
   const wish = spec.handover
   const live = (node: string): boolean => view.nodes.get(node)?.member !== undefined
-  if (wish !== null && assignment.handoverGivenUp !== wish.nonce && live(wish.to)) return wish.to
   const current = assignment.primary?.node
+  // Who holds a token for its owner gives it to nobody else, not even while the owner leaves.
+  if (holdsForOwner(spec) && current === spec.owner) return undefined
+  if (wish !== null && assignment.handoverGivenUp !== wish.nonce && live(wish.to)) return wish.to
   const leaves = current !== undefined && view.nodes.get(current)?.draining !== 'no'
   const planned = target?.primary ?? undefined
   const stays = (node: string): boolean => live(node) && view.nodes.get(node)?.draining === 'no'
@@ -164,7 +174,7 @@ function wantedPrimary(assignment: Assignment, input: StepInput): string | undef
     const others = assignment.replicas.filter((node) => stays(node) && inSync(view, node, assignment))
     return others[0] ?? (planned !== undefined && stays(planned) ? planned : undefined)
   }
-  return calm(view) && planned !== undefined && live(planned) ? planned : undefined
+  return calm(view) && planned !== undefined && stays(planned) ? planned : undefined
 }
 
 function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean): Assignment {
@@ -238,14 +248,16 @@ export function assignsCopy(assignment: Assignment, node: string): boolean {
   return (assignment.phase === 'open' || assignment.phase === 'deleting') && copiesOf(assignment).includes(node)
 }
 
-/** Copies per node that are not in sync, and primaries per node, before a round. */
+/** Copies per node that are yet to be in sync, and primaries per node, before a round. */
 export function countRound(assignments: Iterable<Assignment>, view: ClusterView): RoundCounts {
   const counts: RoundCounts = { restoring: new Map(), primaries: new Map() }
   for (const assignment of assignments) {
     if (assignment.phase !== 'open') continue
     if (assignment.primary !== null) count(counts.primaries, assignment.primary.node, 1)
     for (const node of copiesOf(assignment)) {
-      if (!inSync(view, node, assignment)) count(counts.restoring, node, 1)
+      // A copy that has failed restores no more: counted, a few poisoned tokens would keep all others from a node.
+      const failed = view.report(node, assignment.token)?.phase === 'failed'
+      if (!failed && !inSync(view, node, assignment)) count(counts.restoring, node, 1)
     }
   }
   return counts

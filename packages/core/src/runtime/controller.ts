@@ -320,8 +320,9 @@ class ControllerTerm {
     if (this.#busy.has(token)) return true
     // A token that is gone though its spec is not removed: it was created again, or the log knew of a deletion that the documents have lost.
     if (assignment === undefined || assignment.phase === 'gone') {
-      if (spec.removed) return true
       const { adopt } = spec
+      // One that is to be taken over and removed is taken over first: what it left behind must be ended, too.
+      if (spec.removed && (adopt === null || assignment !== undefined)) return true
       if (adopt !== null && assignment === undefined)
         this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
       else this.#begin(table, token, (context) => this.#allocate(context, spec, assignment))
@@ -330,7 +331,11 @@ class ControllerTerm {
     const ended = spec.removed || spec.generation > assignment.generation
     switch (assignment.phase) {
       case 'opening':
-        this.#begin(table, token, (context) => openIncarnation(context, assignment))
+        this.#begin(table, token, (context) =>
+          this.#shares(table, assignment)
+            ? this.#allocate(context, spec, assignment)
+            : openIncarnation(context, assignment),
+        )
         return true
       case 'open':
         if (!ended) return false
@@ -370,6 +375,18 @@ class ControllerTerm {
       this.#busy.delete(token)
       this.#wakeup.wake()
     })
+  }
+
+  /**
+   * Whether another token was given this token's log before it. A document that a deposed controller was the first to write can't be fenced, so
+   * two controllers may have given one empty log away twice. As long as it isn't opened nothing is in it.
+   */
+  #shares(table: AssignmentTable, assignment: Assignment): boolean {
+    for (const other of table.values()) {
+      if (other.token === assignment.token || other.log.address !== assignment.log.address) continue
+      if (other.phase !== 'gone' && (other.phase !== 'opening' || other.token < assignment.token)) return true
+    }
+    return false
   }
 
   async #allocate(context: LifecycleContext, spec: Spec, before: Assignment | undefined): Promise<Assignment> {

@@ -46,6 +46,8 @@ export class Copies<R, C> {
     const wanted = assignsCopy(assignment, this.#node)
     if (copy !== undefined) {
       if (wanted && this.#same(copy, assignment)) return copy.assign(assignment)
+      // The documents are older than the log: this copy stays, and tells the controller of what it has read.
+      if (assignment.incarnation < copy.incarnation) return copy.assign({ ...assignment, log: copy.assignment.log })
       this.#retire(token, copy)
     }
     if (!wanted || this.#failed.get(token)?.member === this.#context.member()) return

@@ -71,7 +71,7 @@ export class CopyRole {
     const live = replicator.live
     if (live !== undefined && !(mine && live.epoch === assignment.epoch)) this.stepDown('another primary is assigned')
     let refusal: CopyReport['seen'] = null
-    if (this.#context.running() && assignment.phase === 'open') {
+    if (this.#context.running() && (assignment.phase === 'open' || assignment.incarnation < incarnation)) {
       if (mine && replicator.live === undefined) {
         if (compareEpochs(assignment, highest) > 0 && !state.deleted) this.#promote(assignment)
         else refusal = this.#seen(highest)

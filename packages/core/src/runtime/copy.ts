@@ -24,6 +24,7 @@ import {
   recordChecksum,
   type BarrierFrame,
   type DataFrame,
+  type Frame,
   type OpenFrame,
 } from '../engine/frame.js'
 import type { CopyHealth, Lag, NodeRef, Replicated, Role } from './api.js'
@@ -91,7 +92,10 @@ export class Copy<R, C> {
   #log: TokenLog | undefined
   #machine: StateMachine<R, C> | undefined
   #state: CopyState = emptyState()
+  /** The last record that was read. */
   #anchor: Anchor | undefined
+  /** Where a snapshot of the present state may start to read again; see `mayBeginLog`. */
+  #base: Anchor | undefined
   #from: Offset = 0n
   #readTo: Offset = 0n
   #inSync = false
@@ -378,6 +382,7 @@ export class Copy<R, C> {
     this.#machine = restored.machine
     this.#state = restored.state
     this.#anchor = restored.anchor
+    this.#base = restored.anchor
     this.#from = restored.from
     this.#readTo = restored.from
     this.#progress.restart(restored.state.nextIndex)
@@ -462,6 +467,7 @@ export class Copy<R, C> {
     this.#readTo = offset + 1n
     if (frame.kind === 'skipped') return this.#ignore('unknown')
     const verdict = admit(this.#state, this.token, frame)
+    if (verdict === 'opened' || this.#mayBeginLog(frame)) this.#base = this.#anchor
     switch (verdict) {
       case 'opened':
         return this.#onOpened(frame as OpenFrame)
@@ -482,6 +488,15 @@ export class Copy<R, C> {
         this.#ignore(verdict)
         if (frame.kind === 'barrier') this.#onBarrierIgnored(frame)
     }
+  }
+
+  /**
+   * Whether the log may be truncated so that it begins with this frame. A late copy of the open frame must never come first: a
+   * reader would take it for the beginning. Between the last frame of this kind and the end of what was read, nothing counts.
+   */
+  #mayBeginLog(frame: Frame): boolean {
+    const { kind, token, incarnation } = frame
+    return kind !== 'open' && kind !== 'marker' && token === this.token && incarnation === this.#state.incarnation
   }
 
   #ignore(reason: string): void {
@@ -575,7 +590,7 @@ export class Copy<R, C> {
 
   #maySnapshot(): boolean {
     const { settings } = this.#context
-    if (this.#phase !== 'running' || this.#anchor === undefined || this.#state.deleted) return false
+    if (this.#phase !== 'running' || this.#base === undefined || this.#state.deleted) return false
     return this.#assignment.snapshotter === settings.node.id && this.#context.member() !== undefined
   }
 
@@ -584,7 +599,7 @@ export class Copy<R, C> {
     return {
       snapshot: machine.snapshot(),
       state: { ...this.#state },
-      anchor: this.#anchor as Anchor,
+      anchor: this.#base as Anchor,
       log: this.#log as TokenLog,
       schemaVersion: machine.schemaVersion ?? 0,
     }

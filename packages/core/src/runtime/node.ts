@@ -292,7 +292,6 @@ class Node<R, C> implements Kagami<R, C> {
         ...spec,
         removed: true,
         handover: null,
-        adopt: null,
       }))
       await this.#directory.until(() => {
         const assignment = this.#directory.assignment(name)
@@ -389,25 +388,24 @@ class Node<R, C> implements Kagami<R, C> {
 
   /** Hands the primaries over, and waits for what is under way. */
   async #leave(signal: AbortSignal): Promise<void> {
-    const others = this.#membership.members.filter(
-      ({ node, data }) => node !== this.#settings.node.id && data.draining === 'no',
-    )
-    if (others.length > 0 && this.#membership.session !== undefined) {
+    if (this.#membership.session !== undefined && this.#hasMovablePrimary()) {
       await this.#membership.setDraining('leaving', signal)
-      await this.#directory.until(() => !this.#hasMovablePrimary(others.map(({ node }) => node)), signal)
+      await this.#directory.until(() => !this.#hasMovablePrimary(), signal)
     }
     while (this.#copies.hasPending) await sleep(this.#settings.seams.clock, 5, signal)
   }
 
-  /** Whether another live node holds a copy of a token whose primary is still here. */
-  #hasMovablePrimary(others: readonly string[]): boolean {
-    const { member } = this.#membership
+  /** Whether a node that stays holds a copy of a token whose primary is still here. Nodes that leave at the same time don't count. */
+  #hasMovablePrimary(): boolean {
+    const { member, members } = this.#membership
     if (member === undefined) return false
+    const stays = new Set<string>()
+    for (const other of members) if (other.member !== member && other.data.draining === 'no') stays.add(other.node)
     for (const assignment of this.#directory.assignments()) {
       const mine = assignment.phase === 'open' && assignment.primary?.member === member
       const spec = this.#directory.spec(assignment.token)
       if (spec === undefined || holdsForOwner(spec)) continue
-      if (mine && assignment.replicas.some((node) => others.includes(node))) return true
+      if (mine && assignment.replicas.some((node) => stays.has(node))) return true
     }
     return false
   }
@@ -473,8 +471,9 @@ class Node<R, C> implements Kagami<R, C> {
           this.#directory.spec(token) === undefined &&
           this.#directory.assignment(token) === undefined
         if (!lost || remembered === undefined || remembered.removed || this.#membership.session === undefined) continue
-        const { incarnation, epoch } = copy.report()
-        if (incarnation === 0) continue
+        const { incarnation, epoch, phase } = copy.report()
+        // A copy that has failed may be one of something that is over.
+        if (incarnation === 0 || phase === 'failed') continue
         logger.warn(`the coordinator has lost token '${token}'; putting it back`)
         const adopt = { incarnation, epoch, log: copy.assignment.log }
         await this.#specs

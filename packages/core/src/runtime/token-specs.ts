@@ -117,8 +117,9 @@ export class TokenSpecs {
     const { log, store } = this.#context
     const snapshots = newestFirst(await store.list(token, { signal }))
     const inUse = new Set<string>()
+    // What this node remembers of the token itself is the very thing that was lost: its log must be found.
     for (const assignment of this.#context.assignments())
-      if (assignment.phase !== 'gone') inUse.add(assignment.log.address)
+      if (assignment.phase !== 'gone' && assignment.token !== token) inUse.add(assignment.log.address)
     let best: Spec['adopt'] = null
     for (const address of await log.find(token, inUse, { signal })) {
       const opened = await this.#lastOpening(token, address, signal)

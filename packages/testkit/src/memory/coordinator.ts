@@ -280,7 +280,8 @@ class MemorySession implements Session {
   }
 
   #won(ticket: number): number | undefined {
-    if (!this.#inContact() || this.#lease !== 'held' || this.#session.ticket !== ticket) return undefined
+    // In contact the lease is held, so whoever is told of its election may rely on it.
+    if (!this.#inContact() || this.#session.ticket !== ticket) return undefined
     return this.#parts.server.epochOf(this.#session)
   }
 

@@ -75,6 +75,20 @@ describe('under a virtual clock', () => {
     expect((await a.campaign({ signal })).epoch).toBeGreaterThan(leadership.epoch)
   })
 
+  it('a leader that is cut off and expires early has lost its leadership before another is elected', async () => {
+    const { clock, world } = memoryWorld()
+    const [a, b] = [await session(world, 'a'), await session(world, 'b')]
+    const first = await a.campaign({ signal })
+    const second = b.campaign({ signal }).then((leadership) => ({ leadership, alone: first.signal.aborted }))
+    const mend = world.coordination.cut('a')
+    world.coordination.expire('a')
+    expect((await second).alone).toBe(true)
+    expect(clock.armed, 'the deadlines of a session that is over').toBe(0)
+    expect(a.signal.aborted).toBe(false)
+    mend()
+    expect(a.signal.aborted).toBe(true)
+  })
+
   it('a campaign that is won while the winner is cut off is told when the contact is back', async () => {
     const { clock, world } = memoryWorld()
     const [a, b] = [await session(world, 'a'), await session(world, 'b')]
@@ -83,9 +97,26 @@ describe('under a virtual clock', () => {
     const mend = world.coordination.cut('b')
     await first.resign()
     expect(world.coordination.leader('test')).toBe('b')
-    await clock.advance(100)
+    let told = false
+    void second.then(() => (told = true))
+    // Past the lease's deadline, and before the session's: the suspension wakes the campaign.
+    await clock.advance(800)
+    expect(told, 'it leads on a suspended lease').toBe(false)
     mend()
     expect((await second).signal.aborted).toBe(false)
+  })
+
+  it('what a candidate that is cut off wants, the coordinator hears when the contact is back', async () => {
+    const { world } = memoryWorld()
+    const [a, b] = [await session(world, 'a'), await session(world, 'b')]
+    const first = await a.campaign({ signal })
+    const mends = [world.coordination.cut('a'), world.coordination.cut('b')]
+    await first.resign()
+    expect(first.signal.aborted).toBe(true)
+    const second = b.campaign({ signal })
+    expect(world.coordination.leader('test')).toBe('a')
+    for (const mend of mends) mend()
+    expect((await second).epoch).toBe(first.epoch + 1)
   })
 
   it('a reader rides out an outage of a minute, and no longer', async () => {
@@ -95,7 +126,8 @@ describe('under a virtual clock', () => {
     const reading = handle.read(0n, { signal, lookMs: 100, maxBatchBytes: 1000 })[Symbol.asyncIterator]()
     await reading.next()
     for (const [outageMs, code] of [
-      [59_000, undefined],
+      [40_000, undefined],
+      [40_000, undefined],
       [61_000, 'KAGAMI_LOG_UNAVAILABLE'],
     ] as const) {
       const mend = world.logs.cut('a')

@@ -1,0 +1,96 @@
+/** The controller's steps: scenarios/*.txt, where each title is the promise. "New copies first, hand over to in-sync copies, drop the old copy last". */
+import { readdirSync, readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { assignsCopy, calm, copiesOf, countRound, pinnedPrimary } from '../../src/engine/assignment-steps.js'
+import type { ClusterView, NodeView } from '../../src/engine/assignment-steps.js'
+import type { Assignment, CopyReport } from '../../src/engine/documents.js'
+import { NEW, played, REPORT, scenariosIn, SPEC } from './scenario.js'
+
+const folder = new URL('scenarios/', import.meta.url)
+const files = readdirSync(folder).filter((name) => name.endsWith('.txt'))
+
+test('there are scenarios', () => {
+  expect(files).toEqual(['failing-over.txt', 'handing-over.txt', 'healing.txt', 'owning.txt', 'placing.txt'])
+})
+
+describe.each(files)('%s', (file) => {
+  const scenarios = scenariosIn(readFileSync(new URL(file, folder), 'utf8'))
+
+  test('has scenarios with titles of their own', () => {
+    expect(scenarios.length).toBeGreaterThan(5)
+    expect(new Set(scenarios.map(({ title }) => title)).size).toBe(scenarios.length)
+  })
+
+  test.each(scenarios.map((scenario) => [scenario.title, scenario] as const))('%s', (_title, scenario) => {
+    expect(played(scenario)).toBe(scenario.text)
+  })
+})
+
+const ASSIGNED: Assignment = { ...NEW, epoch: 4, primary: { node: 'b', member: 'b1' }, replicas: ['a', 'c'] }
+
+function viewOf(reports: Readonly<Record<string, Partial<CopyReport>>>, lost: readonly string[] = []): ClusterView {
+  const view = (node: string): NodeView => {
+    return { node, member: lost.includes(node) ? undefined : `${node}1`, zone: null, capacity: 1, draining: 'no' }
+  }
+  return {
+    nodes: new Map(['a', 'b', 'c'].map((node) => [node, view(node)])),
+    report: (node) => (reports[node] === undefined ? undefined : { ...REPORT, ...reports[node] }),
+  }
+}
+
+describe('the counts of a round', () => {
+  test('a copy restores until it is in sync in the incarnation of the assignment; without a report it does too', () => {
+    const counts = countRound([ASSIGNED], viewOf({ a: { inSync: false }, b: { inSync: true }, c: { incarnation: 2 } }))
+    expect([...counts.restoring].sort()).toEqual([
+      ['a', 1],
+      ['c', 1],
+    ])
+    expect([...countRound([ASSIGNED, ASSIGNED], viewOf({})).restoring].sort()).toEqual([
+      ['a', 2],
+      ['b', 2],
+      ['c', 2],
+    ])
+  })
+
+  test('one poisoned token delays no other: a copy that has failed takes no place among the restores', () => {
+    const counts = countRound([ASSIGNED], viewOf({ a: { phase: 'failed', inSync: false }, b: {}, c: {} }))
+    expect([...counts.restoring]).toEqual([])
+  })
+
+  test('primaries are counted where they are; tokens that are not open are not counted', () => {
+    const deleted: Assignment = { ...ASSIGNED, phase: 'deleted' }
+    const counts = countRound([ASSIGNED, { ...ASSIGNED, primary: null }, deleted], viewOf({ a: {}, b: {}, c: {} }))
+    expect([...counts.primaries]).toEqual([['b', 1]])
+  })
+})
+
+describe('an assignment', () => {
+  test('gives copies to its primary and its replicas, sorted, as long as the token lives', () => {
+    expect(copiesOf(ASSIGNED)).toEqual(['a', 'b', 'c'])
+    expect(copiesOf({ ...ASSIGNED, primary: null })).toEqual(['a', 'c'])
+    const gives = (phase: Assignment['phase']) =>
+      ['a', 'b', 'x'].map((node) => assignsCopy({ ...ASSIGNED, phase }, node))
+    expect([gives('open'), gives('deleting')]).toEqual([
+      [true, true, false],
+      [true, true, false],
+    ])
+    for (const phase of ['opening', 'deleted', 'gone'] as const) expect(gives(phase)).toEqual([false, false, false])
+  })
+
+  test('is pinned to its owner at first, then where it is, unless the owner holds it or gets it back', () => {
+    const own = { ...SPEC, primary: 'self' as const, owner: 'a' }
+    expect(pinnedPrimary(ASSIGNED, SPEC)).toBeUndefined()
+    expect([pinnedPrimary(undefined, own), pinnedPrimary(NEW, own), pinnedPrimary(ASSIGNED, own)]).toEqual([
+      'a',
+      'a',
+      'b',
+    ])
+    expect(pinnedPrimary({ ...ASSIGNED, primary: null }, own)).toBeUndefined()
+    expect(pinnedPrimary(ASSIGNED, { ...own, failback: true })).toBe('a')
+    expect(pinnedPrimary(ASSIGNED, { ...own, failover: 'hold' })).toBe('a')
+  })
+})
+
+test('a cluster is calm when no node is within its grace period', () => {
+  expect([calm(viewOf({})), calm(viewOf({}, ['b']))]).toEqual([true, false])
+})
