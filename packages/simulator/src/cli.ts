@@ -11,6 +11,7 @@ const { values } = parseArgs({
     nodes: { type: 'string' },
     tokens: { type: 'string' },
     seconds: { type: 'string' },
+    faults: { type: 'string' },
     quiet: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -20,6 +21,7 @@ const usage = `Simulates whole Kagami clusters, with faults, and checks every pr
 
   --seed N      one seed, with its timeline (--quiet: without)
   --seeds N     N seeds, from --from (1), and the timeline of the first that breaks a promise
+  --faults LIST how often faults happen, as factors: all=0,crash=2 (by the seed)
   --nodes N     nodes (3)      --tokens N   tokens (3 or 4)      --seconds N   virtual seconds with faults (20)
 `
 
@@ -27,6 +29,16 @@ const shape = {
   ...(values.nodes === undefined ? {} : { nodes: Number(values.nodes) }),
   ...(values.tokens === undefined ? {} : { tokens: Number(values.tokens) }),
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  ...(values.faults === undefined ? {} : { faults: factors(values.faults) }),
+}
+
+function factors(list: string): Record<string, number> {
+  return Object.fromEntries(
+    list.split(',').map((pair) => {
+      const [kind = '', factor] = pair.split('=')
+      return [kind, Number(factor)]
+    }),
+  )
 }
 
 function show({ seed, traceHash, violations, counts, timeline }: SimulateResult, withTimeline: boolean): void {

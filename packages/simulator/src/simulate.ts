@@ -86,6 +86,9 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
   const onRejection = (error: unknown): void =>
     trace.violation('BUG', `a rejection that nobody handles: ${stackOf(error)}`)
   process.on('unhandledRejection', onRejection)
+  // Faults make errors by the thousand, and most of an error's cost is its stack.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 4
   try {
     const broken = (): boolean => trace.violations.length > 0
     for (const name of cluster.names) cluster.start(name)
@@ -106,6 +109,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     }
   } finally {
     process.off('unhandledRejection', onRejection)
+    Error.stackTraceLimit = stackTraceLimit
   }
   trace.counts['events'] = scheduler.count
   return {

@@ -19,6 +19,8 @@ interface View {
   rule: RuleState
   /** Of a life of the token that nobody remembers: see `forget`. */
   forgotten: boolean
+  /** The log's end when it was forgotten. */
+  forgottenAt: Offset
   openedAt: Offset
 }
 
@@ -57,7 +59,7 @@ export class Ghost implements LogObserver {
     const frame = decodeFrame(record.bytes)
     if (frame.kind === 'skipped') return
     const view = this.#view(log, frame.token)
-    if (view.forgotten && log.records.length === 1) this.#begins(view)
+    if (view.forgotten && frame.kind === 'open' && !frame.deleted && log.start >= view.forgottenAt) this.#begins(view)
     const verdict = admit(view.state, frame.token, frame)
     const own = judge(view.rule, frame)
     this.#trace.count(`frame.${verdict}`)
@@ -72,6 +74,11 @@ export class Ghost implements LogObserver {
     if (verdict === 'opened') view.openedAt = record.offset
     if (verdict === 'barrier') this.#began(log, view)
     if (verdict === 'data' && frame.kind === 'data') this.#apply(log, frame)
+  }
+
+  /** A token that was forgotten begins anew, incarnations included: what is still under way to its former logs must not meet it there. */
+  mayHave(log: StoredLog, token: string): boolean {
+    return this.#views.get(log)?.get(token)?.forgotten !== true
   }
 
   /** An epoch has begun: it must be of the newest incarnation, and the only one alive. */
@@ -145,7 +152,9 @@ export class Ghost implements LogObserver {
   restored(who: string, token: string, next: Position, digest: number): void {
     const sequences = this.#sequences.get(key(token, next.incarnation)) ?? []
     this.#trace.count('restores')
-    if (!sequences.some((sequence) => digestAt(sequence, next.index) === digest)) {
+    const right =
+      next.index === 0 ? digest === 0 : sequences.some((sequence) => digestAt(sequence, next.index) === digest)
+    if (!right) {
       this.#trace.violation(
         'S7',
         `${who} restores ${token} at ${next.incarnation}/${next.index} to a state that is not that of the log`,
@@ -232,9 +241,11 @@ export class Ghost implements LogObserver {
       this.#lives.set(token, this.lifeOf(token) + 1)
       this.#home.delete(token)
       this.#acknowledged.delete(token)
-      for (const views of this.#views.values()) {
+      for (const [log, views] of this.#views) {
         const view = views.get(token)
-        if (view !== undefined) view.forgotten = true
+        if (view === undefined || view.forgotten) continue
+        view.forgotten = true
+        view.forgottenAt = log.end
       }
       for (const [name, sequences] of this.#sequences) {
         if (name.startsWith(`${token} `)) for (const sequence of sequences) sequence.forgotten = true
@@ -247,7 +258,7 @@ export class Ghost implements LogObserver {
     return this.#lives.get(token) ?? 0
   }
 
-  /** The first record of a log that was emptied: a reader that starts there knows nothing of what was there before. */
+  /** The open frame of a new life, in a log from which the former one was dropped: a reader that starts there knows nothing of that. */
   #begins(view: View): void {
     view.forgotten = false
     view.state = emptyState()
@@ -280,7 +291,10 @@ export class Ghost implements LogObserver {
     this.#views.set(log, views)
     let view = views.get(token)
     if (view === undefined)
-      views.set(token, (view = { token, state: emptyState(), rule: ruleState(), forgotten: false, openedAt: 0n }))
+      views.set(
+        token,
+        (view = { token, state: emptyState(), rule: ruleState(), forgotten: false, forgottenAt: 0n, openedAt: 0n }),
+      )
     return view
   }
 

@@ -42,17 +42,21 @@ const usual = {
   rollback: 0.03,
   /** The coordinator goes back to a state from before a token was created or deleted. */
   rollbackFar: 0.03,
+  /** How likely the documents are wiped also while they are all that remembers a token that was deleted. */
+  deletionsForgotten: 1,
   /** How likely the versions of documents, after these were lost, are versions that were used before. */
   versionsReused: 1,
   storeDown: 0.04,
   bitRot: 0.06,
   poison: 0.03,
+  /** Not a fault: a client gives up on a write soon after it began. */
+  clientAbort: 0.05,
   /** Not a fault: an orderly stop, and a start some time later. */
   restart: 0.08,
 }
 
 /** Only where they are asked for by name: what they do is known, and not healed. The package's README says what. */
-const onRequest: readonly string[] = ['rollbackFar', 'versionsReused']
+const onRequest: readonly string[] = ['rollbackFar', 'deletionsForgotten', 'versionsReused']
 
 export type FaultKind = keyof typeof usual
 export const faultKinds = Object.keys(usual) as readonly FaultKind[]

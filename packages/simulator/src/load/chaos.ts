@@ -1,4 +1,5 @@
 /** What goes wrong with nodes and servers: kills, pauses, cuts, expiries, wipes, rot. Ends everything that it began when it is told to stop. */
+import { specDocument } from '@kagami/core/engine'
 import type { Ghost } from '../check/ghost.js'
 import { faultKinds, type FaultKind } from '../kernel/faults.js'
 import type { Service } from '../kernel/process.js'
@@ -50,8 +51,8 @@ export class Chaos {
     const { cluster } = this.#options
     for (const node of cluster.all()) {
       node.poisoned.clear()
-      // A copy whose apply threw waits for people, who mend it and start the node again.
-      if (node.wasPoisoned) cluster.kill(node.process.node)
+      // A copy that has failed waits for people, who mend what it says and start the node again.
+      if (node.hasFailed) cluster.kill(node.process.node)
     }
     for (const name of this.#options.cluster.names) this.#options.cluster.start(name)
   }
@@ -69,6 +70,14 @@ export class Chaos {
   #lives(): string {
     const { ghost, tokens } = this.#options
     return tokens.map((token) => `${token} ${ghost.newestIncarnation(token)} ${ghost.lifeOf(token)}`).join()
+  }
+
+  /** Whether the documents speak of a token that is deleted, or to be. */
+  #removals(): boolean {
+    const documents = this.#options.servers.coordinator.documents('specs/')
+    return [...documents.values()].some(({ bytes, name }) =>
+      specDocument.decode(bytes, name).tokens.some((spec) => spec.removed),
+    )
   }
 
   /** From where document versions go on after a loss. */
@@ -144,6 +153,7 @@ export class Chaos {
     },
     wipe: () => {
       const { servers, world } = this.#options
+      if (this.#removals() && !world.faults.happens('deletionsForgotten')) return false
       const sessionsToo = world.chance.happens(0.5)
       world.trace.add('chaos', `the coordinator loses its documents${sessionsToo ? ' and sessions' : ''}`)
       servers.coordinator.restore(undefined, sessionsToo, this.#versions())

@@ -45,7 +45,8 @@ export interface RunningNode {
   stopping: boolean
   /** Copies that are to fail at their next entry. */
   readonly poisoned: Set<string>
-  wasPoisoned: boolean
+  /** A copy of it has failed. */
+  hasFailed: boolean
 }
 
 export class Cluster {
@@ -99,18 +100,14 @@ export class Cluster {
       trace,
     })
     const poisoned = new Set<string>()
-    const isPoisoned = (token: string): boolean => {
-      if (!poisoned.delete(token)) return false
-      node.wasPoisoned = true
-      return true
-    }
+    const isPoisoned = (token: string): boolean => poisoned.delete(token)
     const node: RunningNode = {
       process,
       kagami: this.#create(process, isPoisoned),
       ready: false,
       stopping: false,
       poisoned,
-      wasPoisoned: false,
+      hasFailed: false,
     }
     this.#running.set(name, node)
     this.#watch(node)
@@ -159,7 +156,8 @@ export class Cluster {
     })
   }
 
-  #watch({ kagami, process }: RunningNode): void {
+  #watch(node: RunningNode): void {
+    const { kagami, process } = node
     const { trace } = this.#options.world
     const say = (text: string): void => trace.add(process.label, text)
     kagami.on('promoted', ({ token, incarnation, epoch }) => {
@@ -199,6 +197,7 @@ export class Cluster {
     })
     kagami.on('failed', ({ token, error }) => {
       trace.count('failures')
+      node.hasFailed = true
       say(`its copy of ${token} fails: ${describe(error)}`)
       const expected = ['KAGAMI_APPLY_FAILED', 'KAGAMI_LOG_UNAVAILABLE', 'KAGAMI_STORE_UNAVAILABLE', 'KAGAMI_TIMEOUT']
       if (expected.includes(error.code)) return

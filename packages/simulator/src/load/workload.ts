@@ -162,7 +162,8 @@ export class Workload {
   ): void {
     const { world, ghost, ledger } = this.#options
     const operation = ledger.begin(handle.name, node.process.label)
-    const controller = world.chance.happens(0.05) && this.#on ? new AbortController() : undefined
+    const controller = world.faults.happens('clientAbort') ? new AbortController() : undefined
+    if (controller !== undefined) world.trace.count('fault.clientAbort')
     if (controller !== undefined)
       node.process.after(world.chance.between(0, 20), () => controller.abort(new Aborted('the client gave up')))
     const options = controller === undefined ? {} : { signal: controller.signal }

@@ -5,6 +5,8 @@ import type { Chance } from '../kernel/chance.js'
 /** Told of every change of a log, before anyone can read it. */
 export interface LogObserver {
   landed(log: StoredLog, record: StoredRecord): void
+  /** Whether an empty log may be given to this token. */
+  mayHave(log: StoredLog, token: string): boolean
   /** Before records are dropped. */
   dropping(log: StoredLog, before: Offset, why: 'truncate' | 'release'): void
 }
@@ -65,8 +67,10 @@ export class LogServer {
   }
 
   /** An empty log: one that was used before, if chance will have it. */
-  allocate(inUse: ReadonlySet<LogAddress>): LogAddress {
-    const empty = [...this.logs.values()].filter((log) => log.records.length === 0 && !inUse.has(log.address))
+  allocate(token: string, inUse: ReadonlySet<LogAddress>): LogAddress {
+    const empty = [...this.logs.values()].filter(
+      (log) => log.records.length === 0 && !inUse.has(log.address) && this.#observer.mayHave(log, token),
+    )
     const used = this.#chance.happens(0.7) ? this.#chance.pick(empty) : undefined
     if (used !== undefined) return used.address
     const address = `log-${this.logs.size}`

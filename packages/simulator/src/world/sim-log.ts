@@ -34,8 +34,8 @@ class SimCommitLog implements CommitLog {
     this.#scope.end(stopped())
   }
 
-  allocate(_token: string, inUse: ReadonlySet<LogAddress>, options: CallOptions): Promise<LogAddress> {
-    return this.#request(options, () => this.#server.allocate(inUse))
+  allocate(token: string, inUse: ReadonlySet<LogAddress>, options: CallOptions): Promise<LogAddress> {
+    return this.#request(options, () => this.#server.allocate(token, inUse))
   }
 
   find(token: string, inUse: ReadonlySet<LogAddress>, options: CallOptions): Promise<readonly LogAddress[]> {
