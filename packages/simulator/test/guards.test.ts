@@ -1,0 +1,120 @@
+/** "Removing any guard is caught": each test takes one out of the core that ships, and a few seeds must notice. */
+import { afterEach, expect, test } from 'vitest'
+import { firstBroken } from './seeds.js'
+import { mutant, type Mutant, type Mutation } from './mutant.js'
+
+let taken: Mutant | undefined
+afterEach(() => {
+  taken?.remove()
+  taken = undefined
+})
+
+const chainCheck: Mutation = {
+  file: 'engine/admission.js',
+  guard: /if \(frame\.chain !== state\.chain \|\| frame\.firstIndex !== state\.nextIndex\)\s+return 'diverged';/,
+  instead: '',
+}
+
+const guards: readonly (readonly [
+  name: string,
+  promises: readonly string[],
+  seeds: number,
+  mutations: readonly Mutation[],
+])[] = [
+  [
+    'a data frame counts only when its seq is the next one',
+    ['S2', 'S4'],
+    20,
+    [
+      {
+        file: 'engine/admission.js',
+        guard: /if \(frame\.firstSeq < state\.nextSeq\)\s+return 'duplicate';/,
+        instead: '',
+      },
+      chainCheck,
+    ],
+  ],
+  [
+    'a barrier counts only when its epoch is higher',
+    ['S2', 'S3', 'S8'],
+    20,
+    [{ file: 'engine/admission.js', guard: 'frame.epoch <= state.epoch', instead: 'frame.epoch < state.epoch' }],
+  ],
+  [
+    'the log is truncated only when two snapshots are verified',
+    ['S8'],
+    20,
+    [{ file: 'engine/snapshot-policy.js', guard: 'kept.length < keep', instead: 'kept.length < 1' }],
+  ],
+  [
+    'the log is truncated below the oldest kept snapshot, not the newest',
+    ['S8'],
+    20,
+    [{ file: 'engine/snapshot-policy.js', guard: 'lowestAnchor(kept)', instead: 'lowestAnchor(kept.slice(0, 1))' }],
+  ],
+  [
+    'truncation leaves the anchor',
+    ['S8'],
+    20,
+    [{ file: 'engine/snapshot-policy.js', guard: 'lowestAnchor(kept)', instead: 'lowestAnchor(kept) + 1n' }],
+  ],
+  [
+    'a snapshot is read back before it is relied on',
+    ['S8'],
+    20,
+    [{ file: 'runtime/snapshotter.js', guard: 'await this.#verify(ref);', instead: '' }],
+  ],
+  [
+    "a snapshot's blocks are checked",
+    ['S7', 'S8', 'BUG'],
+    80,
+    [
+      {
+        file: 'engine/snapshot-blob.js',
+        guard: /if \(crc32\(rest\.subarray\(0, size - 4\)\) !== rest\.readUInt32BE\(size - 4\)\)/,
+        instead: 'if (false)',
+      },
+    ],
+  ],
+  [
+    'a frame whose append failed is appended again',
+    ['L'],
+    20,
+    [
+      {
+        file: 'engine/term.js',
+        guard: /item\.landedAt = undefined;\s+item\.failures \+= 1;/,
+        instead: 'item.outstanding = true;',
+      },
+    ],
+  ],
+  [
+    'documents that are older than the log are healed from the log',
+    ['L'],
+    80,
+    [
+      {
+        file: 'engine/assignment-steps.js',
+        guard: 'let next = heal(assignment, input);',
+        instead: 'let next = assignment;',
+      },
+    ],
+  ],
+  [
+    'a restore over unread log settles what was pending as indeterminate',
+    ['S5', 'L'],
+    300,
+    [{ file: 'engine/term.js', guard: /jumped\(state\) \{/, instead: 'jumped(state) { return [];' }],
+  ],
+]
+
+test.each(guards)(
+  '%s: without it a seed breaks a promise',
+  { timeout: 300_000 },
+  async (_name, promises, seeds, mutations) => {
+    taken = await mutant(mutations)
+    const found = await firstBroken(1, seeds, { createNode: taken.createNode })
+    expect(found, `no seed of ${seeds} noticed`).toBeDefined()
+    expect(promises).toContain(found?.promise)
+  },
+)
