@@ -8,7 +8,7 @@ export * from '@kagami/core'
 export type { KagamiDefaultOptions } from './options.js'
 
 /**
- * Makes a node, with snapshots in files and even placement for what is left open. All I/O begins in `start`.
+ * Makes a node, with the embedded engine, snapshots in files and even placement for what is left open. All I/O begins in `start`.
  * @throws KAGAMI_BAD_OPTION
  */
 export function createKagami<R = unknown, C = Uint8Array>(options: KagamiDefaultOptions<R, C>): Kagami<R, C> {

@@ -41,7 +41,7 @@ async function start(): Promise<KvNode> {
       // Often, so that half a minute shows some.
       snapshotting: { everyMs: 4000, everyEntries: 2000 },
       // A node that was killed here never returns: its copies need not wait for it long.
-      placementLimits: { graceMs: 1000, restoresPerNode: 8 },
+      placementLimits: { graceMs: 3000, restoresPerNode: 8 },
     },
     stopped.signal,
     ({ kagami }) => {

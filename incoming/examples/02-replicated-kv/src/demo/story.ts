@@ -82,6 +82,7 @@ export class Story {
       this.#workload.abort()
       await this.#processes.destroy()
       await this.#observer.stop()
+      this.#screen.show(this.#picture())
       this.#screen.end()
     }
   }
@@ -189,7 +190,7 @@ export class Story {
     )
     this.#phase = 'stopping'
     const stubborn = await this.#processes.stop()
-    this.#phase = 'done'
+    this.#phase = 'stopped'
     return {
       writes: this.#records.writes,
       staleReads: this.#records.staleReads,

@@ -122,7 +122,7 @@ function drawCell(
       return paint(pad(long ? 'PRIMARY' : 'PRIM', width), 'green')
     case 'replica':
       return paint(
-        pad(cell.lag === 0 ? (long ? 'replica' : 'repl') : `${long ? 'replica ' : ''}-${cell.lag}`, width),
+        pad(cell.lag === 0 ? (long ? 'replica' : 'repl') : `${long ? 'replica ' : ''}-${compact(cell.lag)}`, width),
         'cyan',
       )
     case 'promoting':
@@ -155,6 +155,12 @@ export function thousands(value: number): string {
   return Math.round(value)
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+/** At most four characters, below a thousand million. */
+function compact(value: number): string {
+  if (value < 1000) return String(value)
+  return value < 1_000_000 ? `${Math.floor(value / 1000)}k` : `${Math.floor(value / 1_000_000)}M`
 }
 
 function pad(text: string, width: number): string {

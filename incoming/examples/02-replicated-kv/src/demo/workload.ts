@@ -2,6 +2,7 @@
  * The load, after YCSB's workload A: half reads, half updates, keys by a Zipfian distribution, at a steady rate. A client never waits
  * for one token alone: an operation that takes long goes on beside the next ones, so tokens without a primary don't stall the others.
  */
+import { setMaxListeners } from 'node:events'
 import { tokenNames, tokenOf } from '../service/partition.js'
 import { httpSender, type Sender } from '../service/sender.js'
 import { Client } from './client.js'
@@ -13,6 +14,8 @@ import type { Records } from './records.js'
 const PATIENCE_MS = 50
 /** Operations of one client that are under way at once, of as many tokens. */
 const MAX_BESIDE = 8
+/** Writes of one client that are under way at once while the keys are loaded. */
+const LOAD_LANES = 6
 const CONNECTIONS_PER_NODE = 256
 /** One client in so many gives up on an answer that leaves a write's effect open; the others retry under the same number. */
 const GIVES_UP_EVERY = 4
@@ -31,6 +34,8 @@ export class Workload {
     this.#options = options
     this.#records = records
     this.#tokens = tokenNames(options.tokens)
+    // Every request that is under way listens, and takes its listener away again.
+    setMaxListeners(0, this.#giveUp.signal)
     this.#clients = Array.from(
       { length: options.clients },
       (_, i) =>
@@ -50,9 +55,10 @@ export class Workload {
   /** Writes every key once. */
   async load(): Promise<void> {
     const { keys } = this.#options
+    const lanes = Array.from({ length: LOAD_LANES }, () => this.#clients).flat()
     await Promise.all(
-      this.#clients.map(async (client, i) => {
-        for (let key = i; key < keys && !this.#giveUp.signal.aborted; key += this.#clients.length)
+      lanes.map(async (client, i) => {
+        for (let key = i; key < keys && !this.#giveUp.signal.aborted; key += lanes.length)
           await client.write(keyName(key))
       }),
     )

@@ -1,0 +1,158 @@
+/**
+ * The files of one log as they lie in its folder: which there are, where the log begins, and what is deleted. Knows no
+ * records.
+ */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { closeFile, linkNew, namesIn, openFile, read, removeFile, syncFolder, writeNew } from './disk.js'
+import { codeOf } from './errors.js'
+import { Gate } from './gate.js'
+import { gone } from './open-files.js'
+import { baseOf, createSegment, decodeHeader, segmentHeaderBytes, segmentPath } from './segment.js'
+import type { Segment } from './segment.js'
+
+const markerPattern = /^([0-9a-f]{14})\.start$/
+
+export class Chain {
+  readonly folder: string
+  readonly #scratch: () => string
+  readonly #dropped: (segment: Segment) => void
+  /** In order; never empty once loaded. */
+  #segments: Segment[] = []
+  #marker = 0
+  /** What changes the list of files runs alone. */
+  readonly #turn = new Gate(1)
+
+  /** `dropped` is told of each file that was truncated away: whoever has it open keeps its room taken. */
+  constructor(folder: string, scratch: () => string, dropped: (segment: Segment) => void) {
+    this.folder = folder
+    this.#scratch = scratch
+    this.#dropped = dropped
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
+  get last(): Segment {
+    return this.#segments.at(-1)!
+  }
+
+  /** The offset below which nothing is readable any more, as of the last `load`. */
+  get start(): number {
+    return Math.max(this.#marker, this.#segments[0]!.dataEnd)
+  }
+
+  /** Looks into the folder, from now on. @throws KAGAMI_LOG_REPLACED when no log is there, or another one than before */
+  load(): Promise<void> {
+    return this.#turn.run(() => this.#load())
+  }
+
+  async #load(): Promise<void> {
+    const names = await namesIn(this.folder)
+    const known = new Map(this.#segments.map((segment) => [segment.base, segment]))
+    const segments: Segment[] = []
+    for (const name of names ?? []) {
+      const base = baseOf(name)
+      if (base !== undefined) {
+        const segment = known.get(base) ?? (await this.#read(base))
+        if (segment !== undefined) segments.push(segment)
+      }
+      const marker = markerPattern.exec(name)?.[1]
+      if (marker !== undefined) this.#marker = Math.max(this.#marker, Number.parseInt(marker, 16))
+    }
+    const last = segments.sort((a, b) => a.base - b.base).at(-1)
+    if (last === undefined || last.identity !== (this.#segments[0]?.identity ?? last.identity))
+      throw gone({ path: this.folder })
+    for (const segment of this.#segments) if (segment.base < segments[0]!.base) this.#dropped(segment)
+    this.#segments = segments
+  }
+
+  /** Whether the log in the folder is still the one that was loaded. */
+  async isCurrent(): Promise<boolean> {
+    for (const name of (await namesIn(this.folder)) ?? []) {
+      const base = baseOf(name)
+      const segment = base === undefined ? undefined : await this.#read(base)
+      if (segment !== undefined) return segment.identity === this.last.identity
+    }
+    return false
+  }
+
+  /** The file that holds an offset, which may lie in the gap before the file's first record. */
+  holding(offset: number): Segment {
+    return this.#segments.findLast((segment) => segment.base <= offset) ?? this.#segments[0]!
+  }
+
+  /** The file that follows a sealed one, where it is there. */
+  async following(base: number): Promise<Segment | undefined> {
+    const find = (): Segment | undefined => this.#segments.find((segment) => segment.base === base)
+    if (find() === undefined) await this.load()
+    return find()
+  }
+
+  /** Begins the next file, unless somebody has. What lies before it must be synced. */
+  extend(header: Omit<Segment, 'path'>): Promise<Segment> {
+    return this.#turn.run(async () => {
+      await createSegment(this.folder, this.#scratch(), header)
+      const segment = { ...header, path: segmentPath(this.folder, header.base) }
+      if (this.last.base < header.base) this.#segments.push(segment)
+      return segment
+    })
+  }
+
+  /**
+   * Moves the start up to `offset`, durably. Files are deleted first: each begins with what lies below it, so it moves the start
+   * as well; and on a full disk that makes the room which the rest needs.
+   */
+  truncate(offset: number): Promise<void> {
+    return this.#turn.run(() => this.#truncate(offset))
+  }
+
+  async #truncate(offset: number): Promise<void> {
+    while (this.#segments.length > 1 && this.#segments[1]!.dataEnd <= offset) {
+      await removeFile(this.#segments[0]!.path)
+      this.#dropped(this.#segments.shift()!)
+    }
+    if (this.start < offset) {
+      const name = (at: number): string => join(this.folder, `${at.toString(16).padStart(14, '0')}.start`)
+      const scratch = this.#scratch()
+      await writeNew(scratch, new Uint8Array(0))
+      await linkNew(scratch, name(offset))
+      await removeFile(scratch)
+      await syncFolder(this.folder)
+      this.#marker = offset
+      for (const other of (await namesIn(this.folder)) ?? []) {
+        const marker = markerPattern.exec(other)?.[1]
+        if (marker !== undefined && Number.parseInt(marker, 16) < offset) await removeFile(join(this.folder, other))
+      }
+    } else await syncFolder(this.folder)
+  }
+
+  async #read(base: number): Promise<Segment | undefined> {
+    const path = segmentPath(this.folder, base)
+    let fd: number
+    try {
+      fd = await openFile(path, 'r')
+    } catch (error) {
+      // Truncated away since the folder was listed.
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
+    try {
+      const header = Buffer.alloc(segmentHeaderBytes)
+      return decodeHeader(path, header.subarray(0, await read(fd, header, 0)))
+    } finally {
+      await closeFile(fd)
+    }
+  }
+}
+
+/** Whether there is a folder of that path. */
+export async function folderExists(folder: string): Promise<boolean> {
+  try {
+    return (await stat(folder)).isDirectory()
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}

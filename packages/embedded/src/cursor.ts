@@ -1,0 +1,171 @@
+/**
+ * Reads the records of a log in order, from one place up to a limit that is known to be synced. Follows seals from file to
+ * file; tells where the log's start has overtaken it, and never jumps.
+ */
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
+import type { LogRecord } from '@kagami/core/contract'
+import { read } from './disk.js'
+import type { Journal } from './journal.js'
+import type { OpenFiles } from './open-files.js'
+import { beginsRecord } from './record.js'
+import type { Parsed } from './record.js'
+import { segmentHeaderBytes } from './segment.js'
+import type { Segment } from './segment.js'
+import { lostTail, parseOrTell } from './tail.js'
+
+const leastChunkBytes = 64 * 1024
+const mostChunkBytes = 1024 * 1024
+
+/** What records add to their payloads, about: for the size of a first read. */
+const overheadBytes = 4096
+
+const beginBytes = 8
+
+/** What lies this near to the log's end was written a moment ago, and is in the system's memory. */
+const freshBytes = 256 * 1024
+
+export interface CursorBatch {
+  readonly records: readonly LogRecord[]
+  readonly next: number
+}
+
+export class Cursor {
+  readonly #journal: Journal
+  readonly #files: OpenFiles
+  readonly #from: number
+  /** Everything below has been given out. */
+  #next: number
+  #segment: Segment
+  /** Everything in the file before this has been parsed. */
+  #position: number
+  #badFrom: number | undefined
+  /** Read from `#position` on, and not parsed yet. */
+  #rest: Buffer = Buffer.alloc(0)
+
+  private constructor(journal: Journal, files: OpenFiles, from: number) {
+    this.#journal = journal
+    this.#files = files
+    this.#from = from
+    this.#next = from
+    this.#segment = journal.chain.holding(from)
+    this.#position = Math.max(segmentHeaderBytes, from - this.#segment.base)
+  }
+
+  /** At the first record at or above `from`, which lies within the log. */
+  static async at(journal: Journal, files: OpenFiles, from: number): Promise<Cursor> {
+    const cursor = new Cursor(journal, files, from)
+    if (from >= journal.end || cursor.#position === segmentHeaderBytes) return cursor
+    // An offset need not be where a record begins. Only the way from the file's beginning tells for certain where one does.
+    if (!beginsRecord(await cursor.#bytes(beginBytes))) cursor.#position = segmentHeaderBytes
+    return cursor
+  }
+
+  /**
+   * The next records, about `maxBytes` of them; none only when nothing more lies below `limit`.
+   * @throws KAGAMI_LOG_TRUNCATED, KAGAMI_LOG_LOST_TAIL, KAGAMI_LOG_REPLACED
+   */
+  async read(limit: number, maxBytes: number): Promise<CursorBatch> {
+    await this.#journal.refresh()
+    const wanted = Math.min(mostChunkBytes, Math.max(leastChunkBytes, maxBytes + overheadBytes))
+    let need = 1
+    for (;;) {
+      this.#refuseTruncated()
+      const left = limit - this.#segment.base - this.#position
+      if (left <= 0) return this.#done([], limit)
+      if (this.#rest.byteLength < need) {
+        this.#rest = await this.#bytes(Math.min(left, Math.max(need, wanted)))
+        if (this.#rest.byteLength < need) throw lostTail(this.#segment, this.#position + need)
+      }
+      const parsed = parseOrTell(this.#segment, this.#rest, this.#position, this.#badFrom, this.#file(), maxBytes)
+      this.#rest = this.#rest.subarray(parsed.position - this.#position)
+      this.#position = parsed.position
+      this.#badFrom = parsed.badFrom
+      const records = this.#recordsOf(parsed)
+      need = Math.max(1, parsed.need)
+      if (parsed.sealed) {
+        await this.#follow()
+        need = 1
+      } else if (records.length === 0 && need > limit - this.#segment.base - this.#position) {
+        // The limit is where a record ends, so nothing can reach beyond it.
+        if (this.#segment.base + this.#position < limit) throw lostTail(this.#segment, limit - this.#segment.base)
+      }
+      if (records.length > 0) return this.#done(records, limit)
+    }
+  }
+
+  #file(): { readonly base: number; readonly seed: number } {
+    return { base: this.#segment.base, seed: this.#journal.seed }
+  }
+
+  #recordsOf(parsed: Parsed): LogRecord[] {
+    const { base } = this.#segment
+    const records: LogRecord[] = []
+    for (const record of parsed.records) {
+      if (base + record.from < this.#from) continue
+      records.push({ offset: BigInt(base + record.from), bytes: record.payload })
+      this.#next = base + record.to
+    }
+    return records
+  }
+
+  #done(records: readonly LogRecord[], limit: number): CursorBatch {
+    if (records.length === 0) this.#next = limit
+    if (this.#next >= limit && this.#segment.base + this.#position === limit) {
+      this.#journal.passed(this.#segment, this.#position)
+    }
+    return { records, next: this.#next }
+  }
+
+  /** Goes on in the file behind the seal that was read just now. */
+  async #follow(): Promise<void> {
+    const { chain } = this.#journal
+    const base = this.#segment.base + this.#position
+    let segment = await chain.following(base)
+    if (segment === undefined) {
+      this.#refuseTruncated()
+      // Files that hold nothing are deleted as soon as what is below them is.
+      segment = chain.segments.find((other) => other.base > base && other.dataEnd <= this.#next)
+    }
+    if (segment === undefined) throw lostTail(this.#segment, this.#position)
+    this.#files.forget(this.#segment)
+    this.#segment = segment
+    this.#position = segmentHeaderBytes
+    this.#badFrom = undefined
+    this.#rest = Buffer.alloc(0)
+  }
+
+  #refuseTruncated(): void {
+    const { start } = this.#journal.chain
+    if (this.#next < start) throw truncated(this.#journal, this.#next)
+  }
+
+  async #bytes(length: number): Promise<Buffer> {
+    const recent = this.#journal.recent
+    if (recent?.segment.base === this.#segment.base && recent.position <= this.#position) {
+      const at = this.#position - recent.position
+      // A copy, because what is read belongs to the reader.
+      if (at < recent.bytes.byteLength) return Buffer.from(recent.bytes.subarray(at, at + length))
+    }
+    const buffer = Buffer.allocUnsafeSlow(length)
+    const fresh = length <= freshBytes && this.#journal.end - this.#segment.base - this.#position <= freshBytes
+    const got = fresh ? this.#files.readNow(this.#segment, buffer, this.#position) : undefined
+    if (got !== undefined) return buffer.subarray(0, got)
+    try {
+      return buffer.subarray(0, await this.#files.use(this.#segment, (fd) => read(fd, buffer, this.#position)))
+    } catch (error) {
+      if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
+      await this.#journal.chain.load()
+      this.#refuseTruncated()
+      throw error
+    }
+  }
+}
+
+export function truncated(journal: Journal, offset: number): KagamiError {
+  const { start } = journal.chain
+  return new KagamiError(
+    'KAGAMI_LOG_TRUNCATED',
+    `offset ${offset} of log ${journal.address} was truncated away, the log begins at ${start}: restore a snapshot`,
+    { details: { offset: String(offset), start: String(start) } },
+  )
+}

@@ -1,0 +1,116 @@
+/** The commit log and the coordinator keep every clause of the contracts, on a small disk of their own. */
+import { mkdir, readdir, rm, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { truncateSync, readFileSync } from 'node:fs'
+import { commitLogSuite, coordinatorSuite } from '@kagami/testkit'
+import { describe, it } from 'vitest'
+import { embedded } from '../src/index.js'
+import { keyOf, partsOf } from '../src/names.js'
+import { parse } from '../src/record.js'
+import { decodeHeader, seedOf, segmentHeaderBytes } from '../src/segment.js'
+import { fillDisk, mountTmpfs, temporaryFolder } from './support.js'
+
+const sessionTimeoutMs = 600
+const runner = { describe, it }
+
+function rootOf(dir: string, cluster = 'conformance'): string {
+  return join(dir, `${keyOf(cluster)}.v1`)
+}
+
+function logFolder(dir: string, address: string): string {
+  return join(rootOf(dir), 'logs', partsOf(address)!.shard, address)
+}
+
+commitLogSuite(runner, {
+  capabilities: { outage: false, fill: true, recreate: true, loseTail: true },
+  timing: { patienceMs: 8_000 },
+  setup: async () => {
+    const disk = await mountTmpfs(256)
+    return {
+      disk,
+      open: () => embedded({ dir: disk.path }).log,
+      fill: () => fillDisk(disk.path),
+      recreate: async (address: string) => {
+        const other = await temporaryFolder()
+        const anew = embedded({ dir: other.path })
+        const signal = new AbortController().signal
+        await anew.log.start({ cluster: 'conformance', node: 'x', signal, logger: silent })
+        await anew.log.allocate('orders', new Set(), { signal })
+        await anew.log.stop()
+        const folder = logFolder(disk.path, address)
+        await rm(folder, { recursive: true })
+        await mkdir(folder)
+        for (const name of await readdir(logFolder(other.path, address))) {
+          const { writeFile, readFile } = await import('node:fs/promises')
+          await writeFile(join(folder, name), await readFile(join(logFolder(other.path, address), name)))
+        }
+        await other.remove()
+      },
+      loseTail: async (address: string, count: number) => {
+        const folder = logFolder(disk.path, address)
+        const path = join(
+          folder,
+          (await readdir(folder)).find((name) => name.endsWith('.log'))!,
+        )
+        const bytes = readFileSync(path)
+        const { identity, base } = decodeHeader(path, bytes.subarray(0, segmentHeaderBytes))
+        const { records } = parse(
+          bytes.subarray(segmentHeaderBytes),
+          segmentHeaderBytes,
+          undefined,
+          { base, seed: seedOf(identity) },
+          Number.POSITIVE_INFINITY,
+        )
+        truncateSync(path, records.at(-count)!.from)
+      },
+    }
+  },
+  teardown: async (world) => {
+    await (world as unknown as { readonly disk: { remove(): Promise<void> } }).disk.remove()
+  },
+})
+
+coordinatorSuite(runner, {
+  capabilities: { outage: false, partition: false, expire: true, wipe: true },
+  timing: { patienceMs: 8_000 },
+  setup: async () => {
+    const folder = await temporaryFolder()
+    const nodes = new Map<string, number>()
+    return {
+      folder,
+      open: (node: string) => {
+        nodes.set(node, (nodes.get(node) ?? 0) + 1)
+        return embedded({ dir: folder.path, sessionTimeoutMs }).coordinator
+      },
+      // Without its beat the owner can't live on: as if the disk had failed it.
+      expire: async (node: string) => {
+        const sessions = join(rootOf(folder.path), 'sessions')
+        for (const id of await readdir(sessions)) {
+          const names = await readdir(join(sessions, id))
+          const beat = names.find((name) => name.startsWith('beat.'))!
+          if (await isOf(node, join(sessions, id), names)) await unlink(join(sessions, id, beat))
+        }
+      },
+      wipe: async () => {
+        await rm(join(rootOf(folder.path), 'documents'), { recursive: true })
+      },
+    }
+  },
+  teardown: async (world) => {
+    await (world as unknown as { readonly folder: { remove(): Promise<void> } }).folder.remove()
+  },
+})
+
+async function isOf(node: string, session: string, names: readonly string[]): Promise<boolean> {
+  const member = names.find((name) => name.startsWith('member.'))
+  if (member === undefined) return false
+  const { node: found } = JSON.parse(readFileSync(join(session, member), 'utf8')) as { readonly node: string }
+  return found === node && (await stat(session)).isDirectory()
+}
+
+const silent = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}

@@ -1,0 +1,200 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { isKagamiError } from '@kagami/core/contract'
+import type { TokenLog } from '@kagami/core/contract'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { embedded } from '../src/index.js'
+import type { EmbeddedOptions } from '../src/index.js'
+import { context, fillDisk, mountTmpfs, openLog, options, readTexts, startNode, testFolder } from './support.js'
+
+const run = promisify(execFile)
+
+describe('embedded', () => {
+  it('refuses options that are wrong, and names option, value and what would be right', () => {
+    for (const [wrong, message] of [
+      [undefined, /options is undefined; expected an object/],
+      [{}, /dir is undefined; expected the path/],
+      [{ dir: '' }, /dir is ""; expected the path/],
+      [{ dir: 'a\0b' }, /dir is .*; expected the path/],
+      [{ dir: 'x', sessionTimeoutMs: 10 }, /sessionTimeoutMs is 10; expected .* from 200 to 60000/],
+      [{ dir: 'x', sessionTimeoutMs: '2000' }, /sessionTimeoutMs is "2000"/],
+      [{ dir: 'x', segmentBytes: 1000 }, /segmentBytes is 1000; expected .* from 65536/],
+      [{ dir: 'x', maxOpenFiles: 1.5 }, /maxOpenFiles is 1.5/],
+    ] as const) {
+      const make = (): unknown => embedded(wrong as unknown as EmbeddedOptions)
+      expect(make).toThrow(message)
+      expect(make).toThrow(expect.objectContaining({ code: 'KAGAMI_BAD_OPTION' }))
+    }
+  })
+
+  it('creates its folder, also several levels deep', async () => {
+    const dir = join(await testFolder(), 'a', 'b', 'c')
+    const { log } = await startNode(dir, 'a')
+    await (await openLog(log)).append(Buffer.from('x'), options)
+  })
+
+  it('works below a path that is too long for a socket', async () => {
+    const dir = join(await testFolder(), 'x'.repeat(120))
+    const [a, b] = [await startNode(dir, 'a'), await startNode(dir, 'b')]
+    const handle = await openLog(a.log)
+    const reading = (await openLog(b.log, 'orders', handle.address)).read(0n, {
+      ...options,
+      lookMs: 60_000,
+      maxBatchBytes: 1000,
+    })
+    const iterator = reading[Symbol.asyncIterator]()
+    await iterator.next()
+    const next = iterator.next()
+    const began = performance.now()
+    await handle.append(Buffer.from('x'), options)
+    await next
+    expect(performance.now() - began, 'told over the socket').toBeLessThan(400)
+    await iterator.return?.()
+  })
+
+  it('several nodes of one process share a folder', async () => {
+    const dir = await testFolder()
+    const nodes = [await startNode(dir, 'a'), await startNode(dir, 'b'), await startNode(dir, 'c')]
+    const first = await openLog(nodes[0]!.log)
+    for (const { log } of nodes) {
+      const handle = await openLog(log, 'orders', first.address)
+      await handle.append(Buffer.from('x'), options)
+    }
+    expect(await readTexts(first)).toEqual(['x', 'x', 'x'])
+    await nodes[0]!.log.stop()
+    expect(await readTexts(await openLog(nodes[1]!.log, 'orders', first.address))).toEqual(['x', 'x', 'x'])
+  })
+
+  it('leaves nothing behind in the folder of running processes when it stops', async () => {
+    const dir = await testFolder()
+    const { log, coordinator } = await startNode(dir, 'a')
+    const session = await coordinator.connect(options)
+    await session.join({ node: 'a', member: 'a-1', data: new Uint8Array(1) }, options)
+    await log.stop()
+    await coordinator.stop()
+    const [root] = await readdir(dir)
+    for (const name of ['peers', 'sessions', 'scratch']) expect(await readdir(join(dir, root!, name)), name).toEqual([])
+  })
+})
+
+describe('a folder that can not be used', () => {
+  async function refusal(dir: string): Promise<{ code: string; message: string; retryable: boolean }> {
+    const { log, coordinator } = embedded({ dir })
+    const errors = await Promise.all(
+      [log, coordinator].map((adapter) =>
+        adapter.start(context('a')).then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+      ),
+    )
+    await Promise.all([log.stop(), coordinator.stop()])
+    expect((errors[0] as { code: string }).code).toBe((errors[1] as { code: string }).code)
+    return errors[0] as { code: string; message: string; retryable: boolean }
+  }
+
+  it('because its path leads through a file is a bad option, which is named', async () => {
+    const dir = await testFolder()
+    await writeFile(join(dir, 'file'), 'x')
+    for (const path of [join(dir, 'file'), join(dir, 'file', 'below')]) {
+      const error = await refusal(path)
+      expect(error).toMatchObject({ code: 'KAGAMI_BAD_OPTION' })
+      expect(error.message).toContain(path)
+    }
+  })
+
+  it('because it is mounted read-only is named, with what to do', async () => {
+    const disk = await mountTmpfs(4)
+    onTestFinished(disk.remove)
+    await mkdir(join(disk.path, 'kagami'))
+    await run('mount', ['-o', 'remount,ro', disk.path])
+    const error = await refusal(join(disk.path, 'kagami'))
+    expect(error).toMatchObject({ code: 'KAGAMI_STORE_UNAVAILABLE' })
+    expect(error.message).toContain(disk.path)
+    expect(error.message).toMatch(/read-only/)
+  })
+
+  it('because the disk is full is KAGAMI_STORE_FULL, and works when there is room', async () => {
+    const disk = await mountTmpfs(4)
+    onTestFinished(disk.remove)
+    const empty = fillDisk(disk.path)
+    expect(await refusal(join(disk.path, 'kagami'))).toMatchObject({ code: 'KAGAMI_STORE_FULL', retryable: true })
+    empty()
+    await startNode(join(disk.path, 'kagami'), 'a')
+  })
+})
+
+/** The other nodes close the files that were truncated away moments later, and only then is there room. */
+async function appendWhenRoom(log: TokenLog, text: string): Promise<void> {
+  for (;;) {
+    try {
+      await log.append(Buffer.from(text), options)
+      return
+    } catch (error) {
+      if (!isKagamiError(error, 'KAGAMI_STORE_FULL')) throw error
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+}
+
+describe('a disk that fills up', () => {
+  it('refuses appends, retryably, loses nothing, and goes on by itself when there is room', async () => {
+    const disk = await mountTmpfs(8)
+    onTestFinished(disk.remove)
+    const settings = { segmentBytes: 65_536 }
+    const [a, b] = [await startNode(disk.path, 'a', settings), await startNode(disk.path, 'b', settings)]
+    const handle = await openLog(a.log)
+    const other = await openLog(b.log, 'orders', handle.address)
+    const kept: string[] = []
+    for (let round = 0; round < 3; round++) {
+      const empty = round === 0 ? undefined : fillDisk(disk.path)
+      const refused: unknown[] = []
+      for (let i = 0; refused.length < 3; i++) {
+        const text = `${round}-${i} `.padEnd(20_000, 'x')
+        const log = i % 2 === 0 ? handle : other
+        await log.append(Buffer.from(text), options).then(
+          () => kept.push(text),
+          (error: unknown) => refused.push(error),
+        )
+      }
+      for (const error of refused) expect(error).toMatchObject({ code: 'KAGAMI_STORE_FULL', retryable: true })
+      if (empty === undefined) {
+        // Truncation makes room also on a full disk.
+        await handle.truncate((await handle.range(options)).end, options)
+        kept.length = 0
+      } else empty()
+      for (const log of [handle, other]) {
+        const text = `${round} after`
+        await appendWhenRoom(log, text)
+        kept.push(text)
+      }
+    }
+    // A record whose append was refused may have landed all the same, but only whole.
+    for (const { log } of [a, b, await startNode(disk.path, 'c')]) {
+      const texts = await readTexts(await openLog(log, 'orders', handle.address))
+      expect(texts.filter((text) => kept.includes(text))).toEqual(kept)
+      for (const text of texts) expect(text).toMatch(/^\d-\d+ x{19000,}$|^\d after$/)
+    }
+  })
+
+  it('ends no session, and is told by writes as unavailable', async () => {
+    const disk = await mountTmpfs(4)
+    onTestFinished(disk.remove)
+    const settings = { sessionTimeoutMs: 600 }
+    const nodes = [await startNode(disk.path, 'a', settings), await startNode(disk.path, 'b', settings)]
+    const sessions = await Promise.all(nodes.map(({ coordinator }) => coordinator.connect(options)))
+    const leadership = await sessions[0]!.campaign(options)
+    const version = await sessions[0]!.write('x/1', Buffer.from('before'), undefined, options)
+    const empty = fillDisk(disk.path)
+    const write = sessions[1]!.write('x/1', Buffer.alloc(50_000), version, options)
+    await expect(write).rejects.toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE', retryable: true })
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    expect(sessions.map(({ signal }) => signal.aborted)).toEqual([false, false])
+    expect(leadership.signal.aborted).toBe(false)
+    expect(Buffer.from((await sessions[1]!.read('x/1', options))!.bytes).toString()).toBe('before')
+    empty()
+    await sessions[1]!.write('x/1', Buffer.alloc(50_000), version, options)
+  })
+})

@@ -1,0 +1,286 @@
+import { appendFile, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CommitLog, LogBatch, TokenLog } from '@kagami/core/contract'
+import { describe, expect, it } from 'vitest'
+import { partsOf } from '../src/names.js'
+import { encodeRecord, recordTypes } from '../src/record.js'
+import { decodeHeader, seedOf, segmentHeaderBytes } from '../src/segment.js'
+import { none, openLog, options, readAll, readTexts, startNode, testFolder } from './support.js'
+
+/** The files of a log, the oldest first. */
+async function filesOf(dir: string, address: string): Promise<string[]> {
+  const [root] = await readdir(dir)
+  const folder = join(dir, root!, 'logs', partsOf(address)!.shard, address)
+  return (await readdir(folder)).filter((name) => name.endsWith('.log')).map((name) => join(folder, name))
+}
+
+async function appendTexts(log: TokenLog, texts: readonly string[]): Promise<bigint[]> {
+  const offsets: bigint[] = []
+  for (const text of texts) offsets.push(await log.append(Buffer.from(text), options))
+  return offsets
+}
+
+const numbered = (count: number, prefix = 'r'): string[] => Array.from({ length: count }, (_, i) => `${prefix}${i}`)
+
+async function reopened(dir: string, address: string): Promise<TokenLog> {
+  return openLog((await startNode(dir, 'later')).log, 'orders', address)
+}
+
+describe('a log of many files', () => {
+  const settings = { segmentBytes: 65_536 }
+  const large = (text: string): Buffer => Buffer.from(text.padEnd(9_000, '.'))
+
+  it('is one log to everyone, while several nodes begin files at once', async () => {
+    const dir = await testFolder()
+    const nodes = await Promise.all(['a', 'b', 'c'].map((node) => startNode(dir, node, settings)))
+    const first = await openLog(nodes[0]!.log)
+    const handles = await Promise.all(nodes.map(({ log }) => openLog(log, 'orders', first.address)))
+    const offsets = new Map<string, bigint>()
+    await Promise.all(
+      handles.map(async (handle, node) => {
+        for (let i = 0; i < 60; i++) offsets.set(`${node}-${i}`, await handle.append(large(`${node}-${i}`), options))
+      }),
+    )
+    expect((await filesOf(dir, first.address)).length).toBeGreaterThan(10)
+    for (const handle of [...handles, await reopened(dir, first.address)]) {
+      const records = await readAll(handle)
+      expect(records).toHaveLength(180)
+      for (const { offset, bytes } of records) {
+        expect(offsets.get(Buffer.from(bytes).toString().replace(/\.+$/, ''))).toBe(offset)
+      }
+    }
+  })
+
+  it('can be read from every offset on', async () => {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a', settings)
+    const handle = await openLog(log)
+    const offsets: bigint[] = []
+    for (let i = 0; i < 30; i++) offsets.push(await handle.append(large(`r${i}`), options))
+    for (const [i, offset] of offsets.entries()) {
+      expect((await readAll(handle, offset)).map((record) => record.offset)).toEqual(offsets.slice(i))
+      expect((await readAll(handle, offset + 1n)).map((record) => record.offset)).toEqual(offsets.slice(i + 1))
+      expect((await readAll(handle, offset + 5_000n)).map((record) => record.offset)).toEqual(offsets.slice(i + 1))
+    }
+  })
+
+  it('loses whole files below its start, and shrinks to almost nothing when it is emptied', async () => {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a', settings)
+    const handle = await openLog(log)
+    const offsets: bigint[] = []
+    for (let i = 0; i < 40; i++) offsets.push(await handle.append(large(`r${i}`), options))
+    const before = (await filesOf(dir, handle.address)).length
+    await handle.truncate(offsets[20]!, options)
+    expect((await filesOf(dir, handle.address)).length).toBeLessThan(before)
+    expect(await readAll(handle)).toHaveLength(20)
+    const { end } = await handle.range(options)
+    await handle.truncate(end, options)
+    const [file, ...others] = await filesOf(dir, handle.address)
+    expect(others).toEqual([])
+    expect((await readFile(file!)).byteLength).toBe(segmentHeaderBytes)
+    const { start, end: now } = await (await reopened(dir, handle.address)).range(options)
+    expect(start).toBe(now)
+    await handle.append(large('next'), options)
+    expect((await readTexts(await reopened(dir, handle.address), end)).map((text) => text.slice(0, 4))).toEqual([
+      'next',
+    ])
+  })
+
+  it('tells a slow reader that truncation by another node has overtaken it', async () => {
+    const dir = await testFolder()
+    const [a, b] = [await startNode(dir, 'a', settings), await startNode(dir, 'b', settings)]
+    const handle = await openLog(a.log)
+    for (let i = 0; i < 40; i++) await handle.append(large(`r${i}`), options)
+    const other = await openLog(b.log, 'orders', handle.address)
+    const reading = other.read(0n, { ...options, lookMs: 500, maxBatchBytes: 1 })[Symbol.asyncIterator]()
+    for (let i = 0; i < 3; i++) await reading.next()
+    await handle.truncate((await handle.range(options)).end, options)
+    const seen: LogBatch[] = []
+    const rest = async (): Promise<void> => {
+      for (;;) {
+        const { value } = await reading.next()
+        seen.push(value as LogBatch)
+        expect((value as LogBatch).records.length, 'a jump').toBe(1)
+      }
+    }
+    await expect(rest()).rejects.toMatchObject({ code: 'KAGAMI_LOG_TRUNCATED' })
+    expect(seen.length).toBeLessThan(37)
+  })
+
+  it('loses nothing while appends, truncation and readers of several nodes go on at once', async () => {
+    const dir = await testFolder()
+    const nodes = await Promise.all(['a', 'b'].map((node) => startNode(dir, node, settings)))
+    const first = await openLog(nodes[0]!.log)
+    const handles = await Promise.all(nodes.map(({ log }) => openLog(log, 'orders', first.address)))
+    const stop = new AbortController()
+    const appended: [bigint, string][] = []
+    const read = handles.map(() => [] as [bigint, string][])
+    const reading = handles.map(async (handle, node) => {
+      for await (const { records } of handle.read(0n, { signal: stop.signal, lookMs: 50, maxBatchBytes: 30_000 })) {
+        for (const { offset, bytes } of records)
+          read[node]!.push([offset, Buffer.from(bytes).toString().replace(/\.+$/, '')])
+      }
+    })
+    await Promise.all(
+      handles.map(async (handle, node) => {
+        for (let i = 0; i < 150; i++) {
+          const text = `${node}-${i}`
+          appended.push([await handle.append(large(text), options), text])
+          // Below what both readers have read.
+          const slowest = read.map((records) => records.at(-1)?.[0] ?? 0n).sort((x, y) => (x < y ? -1 : 1))[0]!
+          if (i % 10 === node) await handle.truncate(slowest, options)
+        }
+      }),
+    )
+    while (read.some((records) => records.length < 300)) await new Promise((resolve) => setTimeout(resolve, 5))
+    stop.abort()
+    for (const ended of await Promise.allSettled(reading))
+      expect(ended).toMatchObject({ reason: { name: 'AbortError' } })
+    const expected = appended.sort(([x], [y]) => (x < y ? -1 : 1))
+    for (const records of read) expect(records).toEqual(expected)
+  })
+})
+
+describe('a log that was cut or damaged', () => {
+  async function damaged(damage: (path: string, bytes: Buffer, record: (text: string) => Buffer) => Promise<void>) {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a')
+    const handle = await openLog(log)
+    await appendTexts(handle, numbered(5))
+    await log.stop()
+    const [path] = await filesOf(dir, handle.address)
+    const bytes = await readFile(path!)
+    const seed = seedOf(decodeHeader(path!, bytes.subarray(0, segmentHeaderBytes)).identity)
+    await damage(path!, bytes, (text) =>
+      encodeRecord(Buffer.from(text), { type: recordTypes.data, nonce: 77n, synced: 0, seed }),
+    )
+    return { dir, address: handle.address, path: path!, bytes }
+  }
+
+  it('keeps what was acknowledged, and goes on, when an append was cut at any byte', async () => {
+    for (const length of [1, 7, 8, 20, 39, 40, 41, 60]) {
+      const { dir, address } = await damaged((path, _bytes, record) =>
+        appendFile(path, record('a record that was cut').subarray(0, length)),
+      )
+      const handle = await reopened(dir, address)
+      expect(await readTexts(handle), `cut after ${length} bytes`).toEqual(numbered(5))
+      await appendTexts(handle, ['after', 'and after'])
+      expect(await readTexts(await reopened(dir, address))).toEqual([...numbered(5), 'after', 'and after'])
+    }
+  })
+
+  it('keeps what was acknowledged, and goes on, when a power failure left anything at its end', async () => {
+    for (const [what, garbage] of [
+      ['zeros', () => Buffer.alloc(5_000)],
+      ['noise', () => Buffer.from(Array.from({ length: 5_000 }, () => Math.floor(Math.random() * 256)))],
+      [
+        'a record without its end',
+        (record: (text: string) => Buffer) =>
+          Buffer.concat([record('x'.repeat(200)).subarray(0, 100), Buffer.alloc(150)]),
+      ],
+      [
+        'a hole, and a record that was not synced',
+        (record: (text: string) => Buffer) => Buffer.concat([Buffer.alloc(4_096), record('y')]),
+      ],
+    ] as const) {
+      const { dir, address } = await damaged((path, _bytes, record) => appendFile(path, garbage(record)))
+      const handle = await reopened(dir, address)
+      expect(await readTexts(handle), what).toEqual(numbered(5))
+      await appendTexts(handle, ['after', 'and after'])
+      expect(await readTexts(handle), what).toEqual([...numbered(5), 'after', 'and after'])
+      expect(await readTexts(await reopened(dir, address)), what).toEqual([...numbered(5), 'after', 'and after'])
+    }
+  })
+
+  it('stops readers and writers with an error when a record was damaged that had been acknowledged', async () => {
+    for (const at of [70, 100, 105]) {
+      const { dir, address, path } = await damaged(async (file, bytes) => {
+        bytes[at]! ^= 0x01
+        await writeFile(file, bytes)
+      })
+      const handle = await reopened(dir, address)
+      const read = readTexts(handle, 0n)
+      await expect(read, `damaged at ${at}`).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+      await expect(read).rejects.toThrow(path)
+      await expect(handle.append(Buffer.from('x'), options)).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+    }
+  })
+
+  it('tells a reader that is above the end of a file that was shortened', async () => {
+    const { dir, address, bytes } = await damaged((path, whole) => truncate(path, whole.byteLength - 20))
+    const handle = await reopened(dir, address)
+    const read = readTexts(handle, BigInt(bytes.byteLength))
+    await expect(read).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+    expect(await readTexts(handle)).toEqual(numbered(4))
+  })
+
+  it('refuses a file whose header is damaged, or of a newer format', async () => {
+    for (const [at, code] of [
+      [6, 'KAGAMI_UNKNOWN_FORMAT'],
+      [20, 'KAGAMI_LOG_LOST_TAIL'],
+    ] as const) {
+      const { dir, address } = await damaged(async (path, bytes) => {
+        bytes[at]! ^= 0x01
+        await writeFile(path, bytes)
+      })
+      await expect(reopened(dir, address)).rejects.toMatchObject({ code })
+    }
+  })
+})
+
+describe('logs', () => {
+  it('keep a bounded number of files open', async () => {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a', { maxOpenFiles: 16 })
+    const stop = new AbortController()
+    const before = (await readdir('/proc/self/fd')).length
+    const handles: TokenLog[] = []
+    for (let i = 0; i < 100; i++) handles.push(await openLog(log, `token ${i}`))
+    const readings = handles.map(async (handle) => {
+      for await (const { records } of handle.read(0n, { signal: stop.signal, lookMs: 20, maxBatchBytes: 1000 })) {
+        if (records.length > 0) return Buffer.from(records[0]!.bytes).toString()
+      }
+      return undefined
+    })
+    await Promise.all(handles.map((handle, i) => handle.append(Buffer.from(`r${i}`), options)))
+    expect(await Promise.all(readings)).toEqual(numbered(100))
+    expect((await readdir('/proc/self/fd')).length - before).toBeLessThan(30)
+    stop.abort()
+  })
+
+  it('are found under every token that has appended to them', async () => {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a')
+    const address = await log.allocate('orders', none, options)
+    const handle = await openLog(log, 'carts', address)
+    expect(await log.find('carts', none, options)).toEqual([])
+    await appendTexts(handle, ['x'])
+    const { log: other } = await startNode(dir, 'b')
+    expect(await other.find('carts', none, options)).toEqual([address])
+    expect(await other.find('orders', none, options)).toEqual([address])
+  })
+
+  it('are not reached by addresses that lead out of the folder', async () => {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a')
+    for (const address of ['', '..', '../../x', 'a/b', 'x.0123456789abcdef.0/../..', 'x.0123456789abcdef.00', '\0']) {
+      const open = log.open(address, { ...options, token: 'orders' })
+      await expect(open, JSON.stringify(address)).rejects.toMatchObject({ code: 'KAGAMI_LOG_REPLACED' })
+      await log.release(address, 5n, options)
+    }
+  })
+
+  it('are allocated once each by nodes that ask at once, or the same one twice, but always whole', async () => {
+    const dir = await testFolder()
+    const nodes = await Promise.all(['a', 'b', 'c'].map((node) => startNode(dir, node)))
+    const allocate = (log: CommitLog): Promise<string> => log.allocate('orders', none, options)
+    const addresses = await Promise.all(nodes.flatMap(({ log }) => [allocate(log), allocate(log)]))
+    for (const [i, address] of addresses.entries()) {
+      const handle = await openLog(nodes[i % 3]!.log, 'orders', address)
+      await appendTexts(handle, ['x'])
+    }
+    expect(new Set(addresses).size).toBe(1)
+    expect(await readTexts(await openLog(nodes[0]!.log, 'orders', addresses[0]))).toHaveLength(6)
+  })
+})

@@ -1,0 +1,203 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { MemberRecord, Session } from '@kagami/core/contract'
+import { describe, expect, it } from 'vitest'
+import { now, pause, startProcess } from './processes.js'
+import { options, startNode, testFolder } from './support.js'
+
+/** Resolves with the time when exactly these nodes are alive. */
+async function seeNodes(session: Session, nodes: readonly string[]): Promise<number> {
+  for await (const members of session.watchMembers(options)) {
+    if (members.map(({ node }: MemberRecord) => node).join() === nodes.join()) return now()
+  }
+  throw new Error('the watch ended')
+}
+
+describe('a session', () => {
+  it('ends within 300 ms of a kill, long before its timeout, and its offices pass on', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a', { sessionTimeoutMs: 30_000 })
+    const session = await coordinator.connect(options)
+    const tookMs: number[] = []
+    for (let round = 0; round < 5; round++) {
+      const victim = await startProcess(dir, 'victim', { sessionTimeoutMs: 30_000 })
+      await victim.call('connect')
+      await victim.call('join', `victim-${round}`)
+      const epoch = (await victim.call('campaign')) as number
+      await seeNodes(session, ['victim'])
+      const campaign = session.campaign(options)
+      const killedAt = now()
+      await victim.kill()
+      const [goneAt, leadership] = await Promise.all([seeNodes(session, []), campaign])
+      tookMs.push(Math.round(goneAt - killedAt))
+      expect(leadership.epoch).toBeGreaterThan(epoch)
+      await leadership.resign()
+    }
+    expect(Math.max(...tookMs), `noticed after ${tookMs.join(', ')} ms`).toBeLessThan(300)
+  })
+
+  it('of a process that is frozen for longer than its timeout is over for good, and never before its lease', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 600 }
+    const { coordinator } = await startNode(dir, 'a', settings)
+    const session = await coordinator.connect(options)
+    const victim = await startProcess(dir, 'victim', settings)
+    await victim.call('connect')
+    await victim.call('join', 'victim-1')
+    const epoch = (await victim.call('campaign')) as number
+    await seeNodes(session, ['victim'])
+    const frozenAt = now()
+    victim.freeze()
+    const [goneAt, leadership] = await Promise.all([seeNodes(session, []), session.campaign(options)])
+    expect(leadership.epoch).toBeGreaterThan(epoch)
+    // The last beat may have been almost a fifth of the timeout before the freeze.
+    expect(goneAt - frozenAt).toBeGreaterThan(400)
+    expect(goneAt - frozenAt).toBeLessThan(1_600)
+    victim.thaw()
+    await victim.report(({ event }) => event === 'over')
+    await victim.report(({ event }) => event === 'deposed')
+    for (const [command, argument] of [
+      ['join', 'victim-1'],
+      ['write', 'x/1'],
+      ['campaign', ''],
+    ] as const) {
+      await expect(victim.call(command, argument, 'text'), command).rejects.toMatchObject({
+        code: 'KAGAMI_SESSION_LOST',
+      })
+    }
+    expect(leadership.signal.aborted).toBe(false)
+    await victim.call('connect')
+    await victim.call('join', 'victim-2')
+    await seeNodes(session, ['victim'])
+  })
+
+  it('of a process that is frozen for less than its timeout lives on', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 1_500 }
+    const { coordinator } = await startNode(dir, 'a', settings)
+    const session = await coordinator.connect(options)
+    const victim = await startProcess(dir, 'victim', settings)
+    await victim.call('connect')
+    await victim.call('join', 'victim-1')
+    await victim.call('campaign')
+    await seeNodes(session, ['victim'])
+    for (let round = 0; round < 3; round++) {
+      victim.freeze()
+      await pause(750)
+      victim.thaw()
+      await victim.call('write', `x/${round}`, 'still here')
+    }
+    expect(victim.of('over')).toEqual([])
+    expect(victim.of('deposed')).toEqual([])
+    await seeNodes(session, ['victim'])
+  })
+
+  it('is not ended by a process that was frozen itself, and saw nothing in between', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 600 }
+    const { coordinator } = await startNode(dir, 'a', settings)
+    const session = await coordinator.connect(options)
+    await session.join({ node: 'a', member: 'a-1', data: new Uint8Array(0) }, options)
+    const judge = await startProcess(dir, 'judge', settings)
+    await judge.call('connect')
+    for (let round = 0; round < 3; round++) {
+      judge.freeze()
+      await pause(900)
+      judge.thaw()
+      await judge.report(({ event }) => event === 'over')
+      await judge.call('connect')
+    }
+    expect(session.signal.aborted).toBe(false)
+    await seeNodes(session, ['a'])
+  })
+
+  it('that two processes were frozen with is judged anew when both wake up', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 600 }
+    const nodes = [await startProcess(dir, 'b', settings), await startProcess(dir, 'c', settings)]
+    const { coordinator } = await startNode(dir, 'a', { sessionTimeoutMs: 60_000 })
+    const session = await coordinator.connect(options)
+    for (const node of nodes) {
+      await node.call('connect')
+      await node.call('join', 'm')
+    }
+    for (const node of nodes) node.freeze()
+    await seeNodes(session, [])
+    for (const node of nodes) node.thaw()
+    for (const node of nodes) await node.report(({ event }) => event === 'over')
+  })
+
+  it('that a power failure has torn is no member, and holds nobody up', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a')
+    const session = await coordinator.connect(options)
+    const [root] = await readdir(dir)
+    const sessions = join(dir, root!, 'sessions')
+    await writeFile(join(sessions, session.id, 'member.7'), '')
+    const victim = await startProcess(dir, 'b')
+    const id = (await victim.call('connect')) as string
+    await writeFile(join(sessions, id, 'info'), '')
+    const other = await startProcess(dir, 'c')
+    await other.call('connect')
+    await other.call('join', 'c-1')
+    await seeNodes(session, ['c'])
+  })
+
+  it('ends with all others when somebody deletes the folder, and the next one begins anew', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a', { sessionTimeoutMs: 600 })
+    const session = await coordinator.connect(options)
+    await session.write('x/1', new Uint8Array(1), undefined, options)
+    const [root] = await readdir(dir)
+    const { rm } = await import('node:fs/promises')
+    await rm(join(dir, root!), { recursive: true, force: true })
+    await new Promise<void>((resolve) => session.signal.addEventListener('abort', () => resolve()))
+    const again = await coordinator.connect(options)
+    expect(await again.read('x/1', options)).toBeUndefined()
+    expect(await again.write('x/1', new Uint8Array(2), undefined, options)).toBe(1)
+  })
+})
+
+describe('documents', () => {
+  it('that are damaged are told, never given out', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a')
+    const session = await coordinator.connect(options)
+    const version = await session.write('x/1', Buffer.from('whole'), undefined, options)
+    const [root] = await readdir(dir)
+    const path = join(dir, root!, 'documents', `x+1@${version}`)
+    for (const bytes of [
+      Buffer.alloc(0),
+      Buffer.alloc(40),
+      Buffer.from('KGMDOC1\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'),
+    ]) {
+      await writeFile(path, bytes)
+      await expect(session.read('x/1', options)).rejects.toMatchObject({ code: 'KAGAMI_BAD_DOCUMENT' })
+    }
+  })
+
+  it('refuse names that are none', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a')
+    const session = await coordinator.connect(options)
+    for (const name of ['', '../x@', 'a b', 'ü', 'x'.repeat(300), 'a\0b', 'a@1']) {
+      const write = session.write(name, new Uint8Array(1), undefined, options)
+      await expect(write, JSON.stringify(name)).rejects.toMatchObject({ code: 'KAGAMI_BAD_OPTION' })
+    }
+    for (const name of ['..', '.', '../../x', '/', 'A', 'a', '-']) {
+      await session.write(name, Buffer.from(name), undefined, options)
+      expect(Buffer.from((await session.read(name, options))!.bytes).toString()).toBe(name)
+    }
+  })
+
+  it('keep a few old versions at most', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a')
+    const session = await coordinator.connect(options)
+    let version: number | undefined
+    for (let i = 0; i < 20; i++) version = await session.write('x/1', Buffer.from(`${i}`), version, options)
+    const [root] = await readdir(dir)
+    expect((await readdir(join(dir, root!, 'documents'))).length).toBeLessThanOrEqual(4)
+    expect(await readdir(join(dir, root!, 'scratch'))).toEqual([])
+  })
+})

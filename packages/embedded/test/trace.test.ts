@@ -1,0 +1,121 @@
+/** The order of system calls: nothing is acknowledged before the system has said that it is on the disk. */
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { testFolder } from './support.js'
+
+const run = promisify(execFile)
+const script = fileURLToPath(new URL('children/traced.mjs', import.meta.url))
+
+/** A system call, with the lines of the trace at which it began and ended. */
+interface Call {
+  readonly name: string
+  readonly args: string
+  readonly began: number
+  readonly ended: number
+}
+
+function callsOf(trace: string): Call[] {
+  const calls: Call[] = []
+  const open = new Map<string, { readonly name: string; readonly args: string; readonly began: number }>()
+  for (const [line, text] of trace.split('\n').entries()) {
+    const [, thread, rest] = /^(\d+) +(.*)$/.exec(text) ?? []
+    if (thread === undefined || rest === undefined) continue
+    const resumed = /^<\.\.\. (\w+) resumed>(.*)$/.exec(rest)
+    if (resumed !== null) {
+      const begun = open.get(`${thread} ${resumed[1]}`)
+      if (begun !== undefined && succeeded(rest)) calls.push({ ...begun, args: begun.args + resumed[2]!, ended: line })
+      continue
+    }
+    const [, name, args] = /^(\w+)\((.*)$/.exec(rest) ?? []
+    if (name === undefined || args === undefined) continue
+    if (args.endsWith('<unfinished ...>')) open.set(`${thread} ${name}`, { name, args, began: line })
+    else if (succeeded(rest)) calls.push({ name, args, began: line, ended: line })
+  }
+  return calls
+}
+
+const succeeded = (text: string): boolean => /\) += \d+/.test(text)
+
+const pathOf = (call: Call): string => /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? ''
+
+async function straceIsThere(): Promise<boolean> {
+  return run('strace', ['-V']).then(
+    () => true,
+    () => false,
+  )
+}
+
+describe('the trace of system calls', () => {
+  it('shows a sync of the file, and of the folder where a name is new, before each acknowledgement', async () => {
+    if (!(await straceIsThere())) {
+      console.error('\n*** strace is not installed: THE ORDER OF SYNCS WAS NOT CHECKED. apt-get install strace ***\n')
+      expect(process.env['CI'], 'in CI strace must be installed').toBeUndefined()
+      return
+    }
+    const dir = await testFolder()
+    const output = join(dir, 'trace')
+    const traced = 'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat'
+    await run('strace', [
+      '-f',
+      '-y',
+      '-s',
+      '20000',
+      '-o',
+      output,
+      '-e',
+      traced,
+      process.execPath,
+      script,
+      join(dir, 'd'),
+      '65536',
+    ])
+    const calls = callsOf(await readFile(output, 'utf8'))
+    const syncs = calls.filter(({ name }) => name === 'fdatasync' || name === 'fsync')
+    const synced = (path: string, after: number, before: number): boolean =>
+      syncs.some((sync) => pathOf(sync) === path && sync.began > after && sync.ended < before)
+
+    const frozen = calls.find(
+      ({ name, args }) => name === 'write' && args.includes('{frozen}') && !args.includes('read {'),
+    )!
+    const read = calls.find(({ args }) => args.includes('"read {frozen}'))!
+    expect(
+      synced(pathOf(frozen), frozen.ended, read.began),
+      'a sync by the reader of what nobody else has synced',
+    ).toBe(true)
+
+    const acks = calls.filter(({ name, args }) => name === 'write' && args.includes('"acked {'))
+    expect(acks).toHaveLength(120)
+    for (const ack of acks) {
+      const text = /\{[^}]*\}/.exec(ack.args)![0]
+      const write = calls.find((call) => call !== ack && call.args.includes(text) && call.ended < ack.began)
+      expect(write, `a write of ${text}`).toBeDefined()
+      expect(
+        synced(pathOf(write!), write!.ended, ack.began),
+        `a sync of ${pathOf(write!)} between ${text} and its ack`,
+      ).toBe(true)
+      if (!text.includes('document')) continue
+      const scratch = pathOf(write!)
+      const link = calls.find(
+        ({ name, args, began }) => name.startsWith('link') && args.includes(scratch) && began > write!.ended,
+      )
+      expect(synced(scratch, write!.ended, link!.began), `${text} is synced before it gets its name`).toBe(true)
+      const folder = join(dir, 'd', `test.9f86d081884c7d65.v1`, 'documents')
+      expect(
+        synced(folder, link!.ended, ack.began),
+        `a sync of ${folder} between the name of ${text} and its ack`,
+      ).toBe(true)
+    }
+    // The log has gone on in a new file meanwhile, which was synced before anything was written to it.
+    const files = new Set(
+      calls
+        .filter(({ name }) => name === 'write')
+        .map(pathOf)
+        .filter((path) => path.endsWith('.log')),
+    )
+    expect(files.size).toBeGreaterThan(2)
+  })
+})

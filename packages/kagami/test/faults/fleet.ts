@@ -1,0 +1,205 @@
+/** Starts, commands, kills and restarts worker processes, and keeps what their writers were told. Leaves no process and no folder. */
+import { fork, type ChildProcess } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export interface DeathPlan {
+  readonly op: string
+  readonly phase: 'before' | 'during' | 'after'
+}
+
+export interface Status {
+  readonly controller: boolean
+  readonly problems: readonly string[]
+  readonly copies: Readonly<
+    Record<string, { readonly role: string; readonly caughtUp: boolean; readonly epoch: number }>
+  >
+}
+
+export class Fleet implements AsyncDisposable {
+  readonly acked = new Set<string>()
+  readonly rejected = new Set<string>()
+  readonly workers = new Map<string, Worker>()
+  readonly tokens: readonly string[]
+  readonly sessionTimeoutMs: number
+  #dir = ''
+  #runs = 0
+
+  constructor(tokens: readonly string[], sessionTimeoutMs = 1000) {
+    this.tokens = tokens
+    this.sessionTimeoutMs = sessionTimeoutMs
+  }
+
+  async open(ids: readonly string[]): Promise<void> {
+    this.#dir = await mkdtemp(join(tmpdir(), 'kagami-faults-'))
+    await Promise.all(ids.map((id) => this.start(id)))
+  }
+
+  /** Starts a node. Resolves when it serves, or when it has died as planned. */
+  async start(id: string, plan?: DeathPlan): Promise<Worker> {
+    const env = { ...process.env, KAGAMI_TOKENS: JSON.stringify(this.tokens), KAGAMI_DIE: JSON.stringify(plan ?? null) }
+    const args = [this.#dir, id, String(++this.#runs), String(this.sessionTimeoutMs)]
+    const child = fork(fileURLToPath(new URL('worker.mjs', import.meta.url)), args, {
+      env,
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    })
+    const worker = new Worker(id, child, (acked, rejected) => {
+      for (const entry of acked) this.acked.add(entry)
+      for (const entry of rejected) this.rejected.add(entry)
+    })
+    this.workers.set(id, worker)
+    await worker.readyOrDead
+    return worker
+  }
+
+  get alive(): Worker[] {
+    return [...this.workers.values()].filter((worker) => worker.alive)
+  }
+
+  /** Waits until every token has one primary and its replica is caught up. */
+  async settled(timeoutMs = 30_000): Promise<void> {
+    const until = performance.now() + timeoutMs
+    for (;;) {
+      const states = await Promise.all(this.alive.map((worker) => worker.ask<Status>('status')))
+      const wrong = this.tokens.filter((token) => {
+        const copies = states.map(({ copies }) => copies[token]).filter((copy) => copy !== undefined)
+        const primaries = copies.filter(({ role }) => role === 'primary').length
+        return primaries !== 1 || copies.length !== 2 || copies.some(({ caughtUp }) => !caughtUp)
+      })
+      if (wrong.length === 0) return
+      if (performance.now() > until) {
+        const shown = this.alive.map(({ id }, i) => `${id}: ${JSON.stringify(states[i])}`).join('\n')
+        throw new Error(`tokens ${wrong.join()} did not settle within ${timeoutMs} ms\n${shown}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  /** The node that has the role, by what the nodes say. */
+  async find(select: (status: Status) => boolean): Promise<Worker | undefined> {
+    for (const worker of this.alive) if (select(await worker.ask<Status>('status'))) return worker
+    return undefined
+  }
+
+  /** Every copy of every token, after a sync, against what the writers were told. */
+  async verdict(): Promise<{
+    entries: number
+    acknowledged: number
+    lost: string[]
+    twice: number
+    rejectedButApplied: string[]
+    diverged: string[]
+  }> {
+    await Promise.all(this.alive.map((worker) => worker.ask('pause')))
+    await this.settled()
+    const verdict = {
+      entries: 0,
+      acknowledged: this.acked.size,
+      lost: [] as string[],
+      twice: 0,
+      rejectedButApplied: [] as string[],
+      diverged: [] as string[],
+    }
+    for (const token of this.tokens) {
+      const holders: Worker[] = []
+      for (const worker of this.alive)
+        if ((await worker.ask<Status>('status')).copies[token] !== undefined) holders.push(worker)
+      const ledgers = await Promise.all(
+        holders.map((worker) => worker.ask<{ ids: string[]; twice: number }>('ledger', { token })),
+      )
+      const [first, ...others] = ledgers
+      if (first === undefined || others.length === 0) throw new Error(`token ${token} has ${ledgers.length} copies`)
+      for (const other of others)
+        if (JSON.stringify(other.ids) !== JSON.stringify(first.ids)) verdict.diverged.push(token)
+      const applied = new Set(first.ids)
+      verdict.entries += first.ids.length
+      verdict.twice += Math.max(...ledgers.map((ledger) => ledger.twice)) + first.ids.length - applied.size
+      for (const entry of this.acked) if (entry.startsWith(`${token}/`) && !applied.has(entry)) verdict.lost.push(entry)
+      for (const entry of this.rejected)
+        if (entry.startsWith(`${token}/`) && applied.has(entry)) verdict.rejectedButApplied.push(entry)
+    }
+    return verdict
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.workers.values()].map((worker) => worker.kill()))
+    await rm(this.#dir, { recursive: true, force: true })
+  }
+}
+
+export class Worker {
+  readonly id: string
+  readonly child: ChildProcess
+  readonly exited: Promise<void>
+  readonly readyOrDead: Promise<void>
+  /** What it said it was doing when it killed itself. */
+  dying: string | undefined
+  alive = true
+  #number = 0
+  readonly #answers = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+  #stderr = ''
+
+  constructor(id: string, child: ChildProcess, onOutcomes: (acked: string[], rejected: string[]) => void) {
+    this.id = id
+    this.child = child
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.#stderr = (this.#stderr + chunk.toString()).slice(-4000)
+      this.dying = /DIES (.*)\n/.exec(this.#stderr)?.[1] ?? this.dying
+      if (process.env['KAGAMI_TEST_LOG']) process.stderr.write(chunk)
+    })
+    this.exited = new Promise((resolve) => {
+      // 'close' comes after the last output, so `dying` is known.
+      child.once('close', () => {
+        this.alive = false
+        for (const { reject } of this.#answers.values()) reject(new Error(`worker ${id} is gone`))
+        resolve()
+      })
+    })
+    const ready = new Promise<void>((resolve) => {
+      child.on(
+        'message',
+        (message: {
+          type: string
+          number: number
+          value: unknown
+          error?: string
+          acked: string[]
+          rejected: string[]
+        }) => {
+          if (message.type === 'ready') resolve()
+          if (message.type === 'outcomes') onOutcomes(message.acked, message.rejected)
+          if (message.type !== 'answer') return
+          const answer = this.#answers.get(message.number)
+          this.#answers.delete(message.number)
+          if (message.error === undefined) answer?.resolve(message.value)
+          else answer?.reject(new Error(`worker ${id}: ${message.error}`))
+        },
+      )
+    })
+    this.readyOrDead = Promise.race([
+      ready,
+      this.exited.then(() => {
+        if (this.dying === undefined && child.signalCode !== 'SIGKILL')
+          throw new Error(`worker ${id} ended by itself:\n${this.#stderr}`)
+      }),
+    ])
+  }
+
+  ask<T>(command: string, rest: object = {}): Promise<T> {
+    const number = ++this.#number
+    return new Promise<T>((resolve, reject) => {
+      if (!this.alive) return reject(new Error(`worker ${this.id} is gone`))
+      this.#answers.set(number, { resolve: resolve as (value: unknown) => void, reject })
+      this.child.send({ number, command, ...rest }, (error) => {
+        if (error !== null) reject(error)
+      })
+    })
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.exited
+  }
+}
