@@ -191,7 +191,7 @@ export class Worker {
     const number = ++this.#number
     return new Promise<T>((resolve, reject) => {
       if (!this.alive) return reject(new Error(`worker ${this.id} is gone`))
-      this.#answers.set(number, { resolve: resolve as (value: unknown) => void, reject })
+      this.#answers.set(number, { resolve: resolve, reject })
       this.child.send({ number, command, ...rest }, (error) => {
         if (error !== null) reject(error)
       })
