@@ -76,6 +76,7 @@ async function measure(name, input, repeats = REPEATS, warmUp = 10) {
   return {
     name,
     coldMs,
+    samples: times.length,
     medianMs: times[Math.floor(times.length / 2)],
     worstMs: times.at(-1),
     moved: moved(input.tokens, target),

@@ -90,7 +90,7 @@ const guards: readonly (readonly [
   ],
   [
     'documents that are older than the log are healed from the log',
-    ['L'],
+    ['S3', 'L'],
     80,
     [
       {

@@ -3,6 +3,8 @@
  * system can't be called back, so the wait for it ends, and what it does later is undone by whoever began it.
  */
 
+import { setMaxListeners } from 'node:events'
+
 /** Two signals as one, until `end`. */
 export interface Call {
   readonly signal: AbortSignal
@@ -12,6 +14,8 @@ export interface Call {
 // AbortSignal.any would keep each call's signal for as long as the store's own lives.
 export function beginCall(...signals: readonly AbortSignal[]): Call {
   const controller = new AbortController()
+  // Many calls at once are what these signals are for, and each takes its listener away at its end.
+  setMaxListeners(0, controller.signal, ...signals)
   const onAbort = (event: Event) => controller.abort((event.target as AbortSignal).reason)
   for (const signal of signals) {
     if (signal.aborted) controller.abort(signal.reason)

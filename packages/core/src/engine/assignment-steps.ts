@@ -74,15 +74,13 @@ function heal(assignment: Assignment, { view }: StepInput): Assignment {
 }
 
 function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
-  const { spec, view, counts } = input
+  const { view, counts } = input
   const { primary, token } = assignment
   if (primary !== null) {
     const alive = view.nodes.get(primary.node)?.member === primary.member
     if (alive && view.report(primary.node, token)?.phase !== 'failed') return assignment
   }
-  const ownerLives = spec.owner !== null && view.nodes.get(spec.owner)?.member !== undefined
-  const mustHold = holdsForOwner(spec) && !ownerLives
-  const chosen = mustHold ? undefined : choosePrimary(assignment, input)
+  const chosen = choosePrimary(assignment, input)
   const copies = copiesOf(assignment)
   const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
   if (chosen === undefined || member === undefined) {

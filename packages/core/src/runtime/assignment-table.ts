@@ -56,14 +56,31 @@ export class AssignmentTable {
     await Promise.all([...byBucket].map(([name, list]) => this.#enqueue(name, list)))
   }
 
-  /** Whether documents show a version that this controller did not write: another rules, or the coordinator has lost its data. */
+  /** Whether documents show a version that this controller did not write: another rules. */
   contradicts(documents: ReadonlyMap<string, Document>): boolean {
     for (const [name, bucket] of this.#buckets) {
       if (bucket.writing || bucket.version === undefined) continue
       const document = documents.get(`assignments/${name}`)
-      if (document === undefined || document.version > bucket.version) return true
+      if (document !== undefined && document.version > bucket.version) return true
     }
     return false
+  }
+
+  /**
+   * The buckets that this controller has written and that a watch's state does not show. The state may have been read before they were
+   * written, so {@link isGone} has to tell.
+   */
+  missing(documents: ReadonlyMap<string, Document>): string[] {
+    const missing: string[] = []
+    for (const [name, bucket] of this.#buckets) {
+      if (bucket.version !== undefined && !documents.has(`assignments/${name}`)) missing.push(name)
+    }
+    return missing
+  }
+
+  /** Whether the document of a bucket that was written is gone: the coordinator has lost its data. */
+  async isGone(name: string): Promise<boolean> {
+    return (await this.#session.read(`assignments/${name}`, { signal: this.#signal })) === undefined
   }
 
   async #fence(found: Document): Promise<void> {

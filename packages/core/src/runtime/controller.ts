@@ -125,6 +125,9 @@ class ControllerTerm {
   readonly #busy = new Set<string>()
   readonly #reserved = new Set<string>()
   readonly #lostAtMs = new Map<string, number>()
+  /** Buckets of assignments that a watch did not show. */
+  readonly #missing = new Set<string>()
+  #searching = false
   readonly #lastSeen = new Map<string, LiveMember>()
   #members: readonly LiveMember[] | undefined
   #specsLoaded = false
@@ -200,6 +203,8 @@ class ControllerTerm {
     })
     watch('assignments', 'assignments/', (documents) => {
       if (table.contradicts(documents)) this.#stop(deposed())
+      for (const name of table.missing(documents)) this.#missing.add(name)
+      if (this.#missing.size > 0 && !this.#searching) this.#scope.spawn('search', () => this.#search(table))
     })
     this.#scope.spawn('watch of members', (signal) =>
       keepWatching(
@@ -211,6 +216,21 @@ class ControllerTerm {
         { clock, random, logger, signal, what: 'members' },
       ),
     )
+  }
+
+  /** Looks for what a watch does not show. What is missed again meanwhile is looked for again: it may have gone since. */
+  async #search(table: AssignmentTable): Promise<void> {
+    this.#searching = true
+    try {
+      for (const name of this.#missing) {
+        this.#missing.delete(name)
+        if (await table.isGone(name)) return this.#stop(deposed())
+      }
+    } catch (error) {
+      this.#stop(error)
+    } finally {
+      this.#searching = false
+    }
   }
 
   async #round(table: AssignmentTable, members: readonly LiveMember[]): Promise<void> {

@@ -50,21 +50,29 @@ export class Directory {
 
   /** Resolves when `condition` holds, which is asked now and after every change; or rejects with the signal's reason. */
   async until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    while (!condition()) {
-      let wake: () => void = () => undefined
-      const changed = new Promise<void>((resolve) => (wake = resolve))
-      this.#waiters.add(wake)
-      try {
-        await orAborted(changed, signal)
-      } finally {
-        this.#waiters.delete(wake)
+    if (condition()) return
+    let ask: () => void = () => undefined
+    // Asked in place, because thousands may wait, and each change concerns few of them.
+    const holds = new Promise<void>((resolve, reject) => {
+      ask = () => {
+        try {
+          if (condition()) resolve()
+        } catch (error) {
+          reject(error)
+        }
       }
+      this.#waiters.add(ask)
+    })
+    try {
+      await orAborted(holds, signal)
+    } finally {
+      this.#waiters.delete(ask)
     }
   }
 
   /** Makes `until` ask again, for conditions that depend on more than documents. */
   nudge(): void {
-    for (const wake of [...this.#waiters]) wake()
+    for (const ask of [...this.#waiters]) ask()
   }
 
   async #followPrefix(

@@ -1,6 +1,6 @@
 /**
  * Tells the controller how this node's copies are: one document per bucket, written when something changed, at once for changes of
- * role and health, about every second for progress.
+ * role and health, every few seconds for mere progress.
  */
 import { isKagamiError, type Session } from '../contract/index.js'
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
@@ -9,11 +9,16 @@ import type { Settings } from './options.js'
 import { backoffMs, sleep, Wakeup } from './waiting.js'
 
 const REFRESH_MS = 1_000
+/** Progress alone decides only between copies that are all behind, so it need not be new; and every write wakes all nodes up. */
+const PROGRESS_MS = 5_000
 
 /** What a bucket's document holds, as far as this node knows. */
 interface Written {
   /** Empty when that is not known. */
   readonly text: string
+  /** The same without progress. */
+  readonly status: string
+  readonly atMs: number
   /** -1: there is none. */
   readonly version: number
 }
@@ -100,7 +105,7 @@ export class Reporter {
     for (const bucket of [...doubtful]) {
       const version = (await session.read(this.#name(bucket), { signal }))?.version ?? -1
       doubtful.delete(bucket)
-      if (written.get(bucket)?.version !== version) written.set(bucket, { text: '', version })
+      if (written.get(bucket)?.version !== version) written.set(bucket, unknown(version))
     }
   }
 
@@ -117,11 +122,17 @@ export class Reporter {
       if (list === undefined) buckets.set(bucket, [report])
       else list.push(report)
     }
+    const nowMs = this.#settings.seams.clock.monotonicMs()
     const writes: Promise<void>[] = []
     for (const [bucket, tokens] of buckets) {
       const text = JSON.stringify(tokens)
-      if (written.get(bucket)?.text === text) continue
-      writes.push(this.#writeOne(session, bucket, { member, tokens }, written, text, signal))
+      const status = JSON.stringify(tokens.map((report) => ({ ...report, nextIndex: 0 })))
+      const before = written.get(bucket)
+      if (before?.text === text) continue
+      if (before?.status === status && nowMs - before.atMs < PROGRESS_MS) continue
+      const document = { member, tokens }
+      const next = { text, status, atMs: nowMs }
+      writes.push(this.#writeOne(session, bucket, document, written, next, signal))
     }
     await Promise.all(writes)
   }
@@ -132,7 +143,7 @@ export class Reporter {
     bucket: string,
     document: { readonly member: string; readonly tokens: readonly CopyReport[] },
     written: Map<string, Written>,
-    text: string,
+    next: Omit<Written, 'version'>,
     signal: AbortSignal,
   ): Promise<void> {
     const name = this.#name(bucket)
@@ -142,14 +153,19 @@ export class Reporter {
     for (;;) {
       try {
         const version = await session.write(name, bytes, expected, { signal })
-        written.set(bucket, { text, version })
+        written.set(bucket, { ...next, version })
         return
       } catch (error) {
         // Whatever it holds now, it is not known to be this: it must be written again.
-        written.set(bucket, { text: '', version: expected ?? -1 })
+        written.set(bucket, unknown(expected ?? -1))
         if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
         expected = (await session.read(name, { signal }))?.version
       }
     }
   }
+}
+
+/** A document of which only the version is known. */
+function unknown(version: number): Written {
+  return { text: '', status: '', atMs: -Infinity, version }
 }

@@ -52,6 +52,11 @@ describe('the counts of a round', () => {
     ])
   })
 
+  test('a copy that is being restored anew is not in sync, whatever it was before', () => {
+    const counts = countRound([ASSIGNED], viewOf({ a: { phase: 'restoring', inSync: true }, b: {}, c: {} }))
+    expect([...counts.restoring]).toEqual([['a', 1]])
+  })
+
   test('one poisoned token delays no other: a copy that has failed takes no place among the restores', () => {
     const counts = countRound([ASSIGNED], viewOf({ a: { phase: 'failed', inSync: false }, b: {}, c: {} }))
     expect([...counts.restoring]).toEqual([])

@@ -210,7 +210,9 @@ describe('damage is noticed', () => {
     ['an epoch beyond 2^53', barrierFrame(), (bytes) => bytes.writeUInt32BE(2 ** 21, 16)],
     ['a seq beyond 2^53', dataFrame([text('x')]), (bytes) => bytes.writeUInt32BE(2 ** 31, 32)],
     ['a log that is not named', openFrame(), (bytes) => bytes.fill(0x20, 78, bytes.length - 4)],
-    ['JSON without a log', openFrame({ address: '', identity: '' }), (bytes) => bytes.write('null'.padEnd(28), 78)],
+    ['JSON of another shape', openFrame({ address: '', identity: '' }), (bytes) => bytes.write('null'.padEnd(28), 78)],
+    ['a log without its identity', openFrame(), (bytes) => bytes.write('IDENTITY', bytes.indexOf('identity'))],
+    ['an address that is no text', openFrame({ address: 'ab' }), (bytes) => bytes.write('1234', bytes.indexOf('"ab"'))],
   ])('%s is refused under a right checksum', (_what, frame, change) => {
     const record = encodeFrame(frame)
     expect(codeOf(() => decodeFrame(record))).toBe('nothing')
@@ -302,8 +304,9 @@ describe('entries', () => {
     }
   })
 
-  test('a length without an end is refused', () => {
+  test('a length without an end, or of more than five bytes, is refused', () => {
     expect(codeOf(() => decodeEntries(fromHex('00 ff ff ff ff ff ff 00'), 1))).toBe('KAGAMI_BAD_FRAME')
+    expect(codeOf(() => decodeEntries(fromHex('00 80 80 80 80 80 00'), 1))).toBe('KAGAMI_BAD_FRAME')
   })
 
   test('a header of an entry, reserved for request ids, is passed over', () => {

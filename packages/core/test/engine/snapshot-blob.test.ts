@@ -181,6 +181,10 @@ describe('what another version wrote', () => {
     },
   )
 
+  test('data that looks like metadata is not taken for a header', () => {
+    expect(read(dataBlock(Buffer.from(JSON.stringify(META)), 0), endBlock(0, 0))).toBe('KAGAMI_SNAPSHOT_CORRUPT')
+  })
+
   test('format 1 never changes', () => {
     // Magic, version, kind, length, sequence | content | checksum.
     expect(hex(dataBlock(Buffer.from('hi'), 5))).toBe(hex(fromHex('4b73 01 02 00000002 00000005  6869  13d3bbae')))

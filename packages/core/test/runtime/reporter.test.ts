@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest'
+import type { Clock, Document, Session } from '../../src/contract/index.js'
+import { reportDocument, type CopyReport } from '../../src/engine/documents.js'
+import { systemSeams } from '../../src/index.js'
+import type { Settings } from '../../src/runtime/options.js'
+import { Reporter } from '../../src/runtime/reporter.js'
+import { eventually } from './harness.js'
+
+/** A session that keeps what was written last, and a clock whose timers fire at once while its time stands still. */
+function world(): {
+  readonly session: Session
+  readonly settings: Settings<never, never>
+  readonly elapsed: { ms: number; looks: number }
+  readonly writes: CopyReport[]
+} {
+  const elapsed = { ms: 0, looks: 0 }
+  const writes: CopyReport[] = []
+  const documents = new Map<string, Document>()
+  const clock: Clock = {
+    ...systemSeams().clock,
+    monotonicMs: () => elapsed.ms,
+    timer: (_, callback) => {
+      const immediate = setImmediate(() => {
+        elapsed.looks += 1
+        callback()
+      })
+      return { cancel: () => clearImmediate(immediate) }
+    },
+  }
+  const session = {
+    write: async (name: string, bytes: Uint8Array) => {
+      const version = (documents.get(name)?.version ?? 0) + 1
+      documents.set(name, { name, version, bytes })
+      writes.push(...reportDocument.decode(bytes, name).tokens)
+      return version
+    },
+    read: async (name: string) => documents.get(name),
+    watch: (_: string, { signal }: { readonly signal: AbortSignal }) => ({
+      async *[Symbol.asyncIterator]() {
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+        yield new Map()
+      },
+    }),
+  } as unknown as Session
+  const settings = { node: { id: 'a' }, seams: { ...systemSeams(), clock } } as unknown as Settings<never, never>
+  return { session, settings, elapsed, writes }
+}
+
+test('mere progress is reported every few seconds, a change of role or health at once', async () => {
+  const { session, settings, elapsed, writes } = world()
+  const copy = {
+    incarnation: 1,
+    epoch: 1,
+    phase: 'running',
+    inSync: true,
+    serving: 0,
+    seen: null,
+    error: null,
+  } as const
+  let report: CopyReport = { ...copy, token: 'orders', nextIndex: 1 }
+  const reporter = new Reporter(settings, () => [report])
+  const end = new AbortController()
+  const running = reporter.run(session, 'a.1', end.signal)
+  const looksAgain = async (): Promise<void> => {
+    const looks = elapsed.looks
+    await eventually(() => elapsed.looks > looks + 2, 'it looks again')
+  }
+  await eventually(() => writes.length === 1, 'the first report')
+
+  report = { ...report, nextIndex: 2 }
+  elapsed.ms = 4_999
+  await looksAgain()
+  expect(writes.length).toBe(1)
+  elapsed.ms = 5_000
+  await looksAgain()
+  expect(writes.map(({ nextIndex }) => nextIndex)).toEqual([1, 2])
+
+  report = { ...report, serving: 1, nextIndex: 3 }
+  reporter.changed()
+  await looksAgain()
+  expect(writes.at(-1)).toEqual(report)
+  end.abort(new Error('over'))
+  await expect(running).rejects.toThrow('over')
+})
