@@ -33,7 +33,7 @@ const nodeGlobals = [
 ]
 
 export default defineConfig(
-  { ignores: ['incoming/', '**/dist/', '**/node_modules/', '**/coverage/', '**/.turbo/'] },
+  { ignores: ['**/dist/', '**/node_modules/', '**/coverage/', '**/.turbo/'] },
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     plugins: { kagami: kagamiPlugin },

@@ -75,7 +75,8 @@ export const importDirections = {
 /** Undefined: the file belongs to no workspace's sources or tests, as a config does. */
 function locate(file) {
   const match = /^((?:packages|examples)\/[^/]+|benchmarks)\/(.+)$/.exec(file)
-  if (match === null) return undefined
+  // A vitest.config.mjs takes the shared settings from the root, as all of them do.
+  if (match === null || match[2] === 'vitest.config.mjs') return undefined
   const [, workspace, inner] = match
   const src = inner.startsWith('src/') && workspace.startsWith('packages/')
   if (!src && workspace.startsWith('packages/') && !inner.startsWith('test/')) return undefined

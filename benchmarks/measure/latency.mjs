@@ -21,7 +21,7 @@ export async function run(scene) {
     lmdbTransactions(file, entry, 1),
     plainFileAsync(file, entry),
   ]
-  const results = await takeTurns(sides, { rounds: scene.quick ? 3 : 40, sliceMs: 100 })
+  const results = await takeTurns(sides, { rounds: scene.quick ? 3 : 30, sliceMs: 100 })
   for (const side of sides) await side.close?.()
   const [ours, ...others] = results.map((rounds, side) => ({
     ...summary(sides[side].name, rounds.flat()),

@@ -52,13 +52,18 @@ export class Workload {
     )
   }
 
-  /** Writes every key once. */
-  async load(): Promise<void> {
+  /** Writes every key once, or as many as there is time for. */
+  async load(withinMs: number): Promise<void> {
+    const untilMs = performance.now() + withinMs
     const { keys } = this.#options
     const lanes = Array.from({ length: LOAD_LANES }, () => this.#clients).flat()
     await Promise.all(
       lanes.map(async (client, i) => {
-        for (let key = i; key < keys && !this.#giveUp.signal.aborted; key += lanes.length)
+        for (
+          let key = i;
+          key < keys && performance.now() < untilMs && !this.#giveUp.signal.aborted;
+          key += lanes.length
+        )
           await client.write(keyName(key))
       }),
     )

@@ -62,6 +62,8 @@ export class Processes {
       // Out of the terminal's group: Ctrl-C reaches the demonstration alone, which then ends its nodes.
       detached: true,
       execArgv: [],
+      // Each sync of a log holds one of these threads; a slow disk must not keep the rest of the node waiting for one.
+      env: { UV_THREADPOOL_SIZE: '16', ...process.env },
     })
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
     const running: Running = { child, exited, url: undefined, ending: false, complaint: '' }

@@ -1,4 +1,5 @@
 /** Watches the nodes from outside, over HTTP and by what they report, and keeps the latest picture of the cluster. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { CopyStatus, NodeStatus } from '../service/status.js'
 import { httpSender, type Sender } from '../service/sender.js'
 import type { Said } from './messages.js'
@@ -134,10 +135,7 @@ export class Observer {
     while (!signal.aborted) {
       await Promise.all(this.#nodes().map((node) => this.#ask(node)))
       this.#wake()
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, LOOK_EVERY_MS)
-        signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
-      })
+      await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)
     }
   }
 

@@ -18,6 +18,8 @@ const START_WITHIN_MS = 30_000
 const PROMOTE_WITHIN_MS = 20_000
 const REBUILD_WITHIN_MS = 40_000
 const SETTLE_WITHIN_MS = 20_000
+/** The part of the time that writing every key once may take. */
+const LOAD_SHARE = 0.2
 /** Kept for the comparison and the end. */
 const EPILOGUE_MS = 3_000
 const LEAST_BETWEEN_MS = 500
@@ -88,14 +90,14 @@ export class Story {
   }
 
   async #tell(): Promise<Evidence> {
-    const { nodes, seconds, kills, keys } = this.#options
+    const { nodes, seconds, kills } = this.#options
     this.#observer.start()
     await Promise.all(Array.from({ length: nodes }, () => this.#startNode()))
     await this.#settled('the nodes did not settle', START_WITHIN_MS)
     this.#note(`${nodes} nodes hold ${this.#tokens.length} tokens, ${this.#copiesPerToken} copies of each`)
     this.#phase = 'loading'
-    await this.#workload.load()
-    this.#note(`${thousands(keys)} keys written; the clients begin`)
+    await this.#workload.load(seconds * 1000 * LOAD_SHARE)
+    this.#note(`${thousands(this.#records.acknowledged)} keys written; the clients begin`)
     this.#phase = 'running'
     this.#workload.start()
     const runMs = Math.max(1000, seconds * 1000 - EPILOGUE_MS - this.#elapsedMs)

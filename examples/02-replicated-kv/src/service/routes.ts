@@ -31,7 +31,7 @@ type Env = { Variables: { readonly signal: AbortSignal } }
 
 export interface Routes {
   readonly app: Hono<Env>
-  close(): void
+  readonly close: () => void
 }
 
 export function routes(options: RouteOptions): Routes {

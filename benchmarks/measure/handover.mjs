@@ -20,7 +20,7 @@ export async function run(scene) {
   const gaps = []
   const calm = []
   const calls = []
-  for (let repetition = 0; repetition < (scene.quick ? 5 : 40); repetition++) {
+  for (let repetition = 0; repetition < (scene.quick ? 5 : 30); repetition++) {
     const { from, to } = await settled(workers)
     for (const worker of workers) await worker.ask('acknowledged')
     const quietFrom = nowMs()

@@ -49,7 +49,7 @@ export async function run(scene) {
     throughputOf(plainFile(file, Buffer.concat(Array(callers).fill(entry))), callers),
     replicating('mirrored', mirrored, load),
   ]
-  const results = await takeTurns(sides, { rounds: scene.quick ? 3 : 40, sliceMs: 150 })
+  const results = await takeTurns(sides, { rounds: scene.quick ? 3 : 30, sliceMs: 150 })
   const [kagamiRates, lmdbRates, fileRates, mirroredRates] = results.map((rounds) => rounds.flat())
   for (const side of sides) await side.close?.()
 
