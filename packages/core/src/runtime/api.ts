@@ -60,6 +60,10 @@ export interface LimitOptions {
   readonly maxInFlightBytes?: number
   /** Calls of `replicate` that wait, per token; above it they reject with KAGAMI_OVERLOADED. @default 65_536 */
   readonly maxWaiting?: number
+  /** Bytes of the entries that wait for a place in flight, per token; above it `replicate` rejects with KAGAMI_OVERLOADED. @default 64 MiB */
+  readonly maxWaitingBytes?: number
+  /** An append that has had no answer for this long counts as failed and is repeated, in milliseconds. At least 100. @default 30_000 */
+  readonly appendTimeoutMs?: number
   /** How long a frame waits for company while others are in flight, in milliseconds. @default 0 */
   readonly lingerMs?: number
   /** The first and the longest pause before an append is tried again, in milliseconds. @default 20 and 2000 */

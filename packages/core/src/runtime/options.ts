@@ -42,6 +42,8 @@ export interface Limits {
   readonly maxInFlightEntries: number
   readonly maxInFlightBytes: number
   readonly maxWaiting: number
+  readonly maxWaitingBytes: number
+  readonly appendTimeoutMs: number
   readonly lingerMs: number
   readonly retryMs: { readonly first: number; readonly longest: number }
   readonly lookMs: number
@@ -95,6 +97,8 @@ export function settings<R, C>(options: KagamiOptions<R, C>): Settings<R, C> {
       maxInFlightEntries: whole('limits.maxInFlightEntries', limits.maxInFlightEntries ?? 4096, 1),
       maxInFlightBytes: whole('limits.maxInFlightBytes', limits.maxInFlightBytes ?? 8_388_608, 1),
       maxWaiting: whole('limits.maxWaiting', limits.maxWaiting ?? 65_536, 0),
+      maxWaitingBytes: whole('limits.maxWaitingBytes', limits.maxWaitingBytes ?? 64 * 2 ** 20, 1),
+      appendTimeoutMs: atLeast('limits.appendTimeoutMs', limits.appendTimeoutMs ?? 30_000, 100),
       lingerMs: atLeast('limits.lingerMs', limits.lingerMs ?? 0, 0),
       retryMs,
       lookMs: atLeast('limits.lookMs', limits.lookMs ?? 500, 1),
