@@ -91,6 +91,11 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
     return this.#frames.length > 0
   }
 
+  /** Whether something is appended again because its last append failed. */
+  get failing(): boolean {
+    return this.#unread().some((item) => item.failures > 0)
+  }
+
   get hasOpen(): boolean {
     return this.#open.length > 0
   }
@@ -239,6 +244,11 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
   /** Hands back the entries that are not sealed, and takes no more. */
   close(): readonly P[] {
     this.closed = true
+    return this.takeOpen()
+  }
+
+  /** Hands back the entries that are not sealed. */
+  takeOpen(): readonly P[] {
     const unsealed = this.#open
     this.#open = []
     this.#openBytes = 0

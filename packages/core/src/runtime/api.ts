@@ -58,7 +58,7 @@ export interface LimitOptions {
   readonly maxInFlightEntries?: number
   /** Bytes of a token that are under way; above it `replicate` waits. @default 8_388_608 */
   readonly maxInFlightBytes?: number
-  /** Calls of `replicate` that wait, per token; above it they reject with KAGAMI_OVERLOADED. @default 65_536 */
+  /** Calls of `replicate`, of `sync` and of `waitFor` that wait, per token and kind; above it they reject with KAGAMI_OVERLOADED. @default 65_536 */
   readonly maxWaiting?: number
   /** Bytes of the entries that wait for a place in flight, per token; above it `replicate` rejects with KAGAMI_OVERLOADED. @default 64 MiB */
   readonly maxWaitingBytes?: number
@@ -173,13 +173,18 @@ export interface Token<R = unknown, C = Uint8Array> {
    * Replicates a value and resolves when this node has applied it. Without a codec the bytes must not change until the call settles.
    * @throws the signal's reason when it aborts before the entry is sealed in a frame: definite, never applied
    * @throws KAGAMI_NOT_PRIMARY, KAGAMI_ENTRY_TOO_LARGE, KAGAMI_OVERLOADED, KAGAMI_STOPPED, KAGAMI_TOKEN_FAILED: definite, never applied
+   * @throws KAGAMI_STORE_FULL while the log has no room, KAGAMI_LOG_UNAVAILABLE when it has not answered for `limits.appendTimeoutMs`: definite,
+   * never applied. Entries that were sealed before go on being appended, and wait.
    * @throws KAGAMI_INDETERMINATE: applied or not, now or later
    * @throws KAGAMI_APPLY_FAILED: committed, but `apply` threw
    */
   replicate(value: C, options?: { readonly signal?: AbortSignal }): Promise<Replicated<R>>
-  /** Resolves when this copy has applied the entry at `position`. Rejects with KAGAMI_NO_COPY, KAGAMI_TOKEN_FAILED, KAGAMI_STOPPED or the signal's reason. */
+  /** Resolves when this copy has applied the entry at `position`. Rejects with KAGAMI_NO_COPY, KAGAMI_TOKEN_FAILED, KAGAMI_STOPPED, KAGAMI_OVERLOADED or the signal's reason. */
   waitFor(position: Position, options?: { readonly signal?: AbortSignal }): Promise<void>
-  /** Resolves when this copy has applied everything that was acknowledged anywhere before the call. Rejects like `waitFor`. */
+  /**
+   * Resolves when this copy has applied everything that was acknowledged anywhere before the call. Rejects like `waitFor`, and with
+   * KAGAMI_STORE_FULL or KAGAMI_LOG_UNAVAILABLE where the log takes no marker.
+   */
   sync(options?: { readonly signal?: AbortSignal }): Promise<void>
 }
 
@@ -208,6 +213,8 @@ export interface CopyHealth {
   readonly snapshot: { readonly id: string; readonly nextIndex: number; readonly takenAtMs: number } | undefined
   /** Why snapshots fail now, if they do. The log then isn't truncated. */
   readonly snapshotError: KagamiError | undefined
+  /** Why the log takes no appends of this copy now, if it does not. What is under way is tried again until it does. */
+  readonly appendError: KagamiError | undefined
   /** Frames that were read and ignored, by reason: zombies, duplicates, reordered ones. */
   readonly ignored: Readonly<Record<string, number>>
 }

@@ -93,3 +93,12 @@ export function copyFailed(token: string, error: KagamiError | undefined): Kagam
     },
   )
 }
+
+/** More calls wait than the limits allow; this one was not begun. */
+export function overloaded(token: string, call: 'replicate' | 'sync' | 'waitFor', waiting: number): KagamiError {
+  return new KagamiError(
+    'KAGAMI_OVERLOADED',
+    `${waiting} calls of ${call} already wait for the log of '${token}'; wait for some of them before you send more`,
+    { retryable: true, details: { token } },
+  )
+}

@@ -2,6 +2,7 @@
 import { comparePositions, type Clock, type LogBatch, type Position } from '../contract/index.js'
 import { decodeFrame } from '../engine/frame.js'
 import type { Lag } from './api.js'
+import type { Waiting } from './waiting.js'
 
 /** A copy that was not caught up for this long is no longer in sync. */
 const IN_SYNC_MS = 2_000
@@ -21,7 +22,7 @@ export class CopyProgress {
   #lookedAtMs = -Infinity
   #caughtUp = false
   #caughtUpAtMs = -Infinity
-  #waiters: Waiter[] = []
+  readonly #waiters = new Set<Waiter>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -75,28 +76,32 @@ export class CopyProgress {
     this.#lastAppliedTimeMs = timeMs
   }
 
-  /** Resolves when `position` is applied. The function that comes with it gives up. */
-  wait(position: Position): { readonly reached: Promise<void>; forget(): void } {
+  get waiting(): number {
+    return this.#waiters.size
+  }
+
+  /** Reached when `position` is applied. */
+  wait(position: Position): Waiting {
     let waiter: Waiter | undefined
     const reached = new Promise<void>((resolve, reject) => {
       waiter = { position, resolve, reject }
-      this.#waiters.push(waiter)
+      this.#waiters.add(waiter)
     })
-    return { reached, forget: () => (this.#waiters = this.#waiters.filter((other) => other !== waiter)) }
+    return { reached, forget: () => waiter !== undefined && this.#waiters.delete(waiter) }
   }
 
   /** Everything before `next` is applied. */
   wake(next: Position): void {
-    if (this.#waiters.length === 0) return
-    const ready = this.#waiters.filter(({ position }) => comparePositions(next, position) > 0)
-    if (ready.length === 0) return
-    this.#waiters = this.#waiters.filter((waiter) => !ready.includes(waiter))
-    for (const waiter of ready) waiter.resolve()
+    for (const waiter of this.#waiters) {
+      if (comparePositions(next, waiter.position) <= 0) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
+    }
   }
 
   rejectWaiters(error: unknown): void {
-    const waiters = this.#waiters
-    this.#waiters = []
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
     for (const waiter of waiters) waiter.reject(error)
   }
 }

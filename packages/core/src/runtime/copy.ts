@@ -37,6 +37,7 @@ import {
   lostTail,
   noCopy,
   notPrimary,
+  overloaded,
   replaced,
   unknownToken,
   unopened,
@@ -51,7 +52,7 @@ import { matchesAnchor, restoreCopy, type Anchor } from './restorer.js'
 import { Scope } from './scope.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
-import { backoffMs, orAborted, sleep, type Semaphore } from './waiting.js'
+import { backoffMs, orAborted, sleep, type Semaphore, type Waiting } from './waiting.js'
 
 /** The loop lets others have a turn after this long. */
 const SLICE_MS = 4
@@ -147,7 +148,7 @@ export class Copy<R, C> {
       token,
       clock,
       random,
-      retryMs: limits.retryMs,
+      limits,
       log,
       incarnation: () => incarnation,
       signal,
@@ -262,14 +263,16 @@ export class Copy<R, C> {
     if (unable !== undefined) return Promise.reject(unable)
     const { next } = this
     if (next !== undefined && comparePositions(next, position) > 0) return Promise.resolve()
-    const waiting = this.#progress.wait(position)
-    return orAborted(waiting.reached, signal).finally(() => waiting.forget())
+    const { maxWaiting } = this.#context.settings.limits
+    if (this.#progress.waiting >= maxWaiting) return Promise.reject(overloaded(this.token, 'waitFor', maxWaiting))
+    return until(this.#progress.wait(position), signal)
   }
 
-  sync(signal: AbortSignal | undefined): Promise<void> {
+  async sync(signal: AbortSignal | undefined): Promise<void> {
     const unable = this.#unableToRead()
-    if (unable !== undefined) return Promise.reject(unable)
-    return orAborted(this.#markers.wait(), signal)
+    if (unable !== undefined) throw unable
+    signal?.throwIfAborted()
+    return until(this.#markers.wait(), signal)
   }
 
   // What others are told.
@@ -301,6 +304,7 @@ export class Copy<R, C> {
       error: this.#error,
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
       snapshotError: this.#snapshotter.error,
+      appendError: this.#replicator.trouble ?? this.#markers.trouble,
       ignored: Object.fromEntries(this.#ignored),
     }
   }
@@ -652,6 +656,11 @@ export class Copy<R, C> {
   #notPrimary(why: string): KagamiError {
     return notPrimary(this.token, why, this.#context.primaryOf(this.token))
   }
+}
+
+/** Waits with a signal, and leaves nothing in the queue behind. */
+function until({ reached, forget }: Waiting, signal: AbortSignal | undefined): Promise<void> {
+  return orAborted(reached, signal).finally(forget)
 }
 
 /** What a frame may hold in the log's largest record. */

@@ -2,10 +2,13 @@
  * Linearizable reads: `sync()` waits until this copy has read a marker whose append began after the call. Callers that
  * come while a marker is under way share the next one. Markers change no state, so any copy may write them.
  */
-import type { KagamiError, Random, TokenLog } from '../contract/index.js'
+import type { Clock, KagamiError, Random, TokenLog } from '../contract/index.js'
 import { encodeFrame } from '../engine/frame.js'
-import type { Clock } from '../contract/index.js'
-import { backoffMs } from './waiting.js'
+import { appendWithin } from './append.js'
+import { overloaded } from './copy-errors.js'
+import { LogTrouble } from './log-trouble.js'
+import type { Limits } from './options.js'
+import { backoffMs, type Waiting } from './waiting.js'
 
 interface Waiter {
   readonly resolve: () => void
@@ -16,7 +19,7 @@ export interface MarkerContext {
   readonly token: string
   readonly clock: Clock
   readonly random: Random
-  readonly retryMs: { readonly first: number; readonly longest: number }
+  readonly limits: Pick<Limits, 'retryMs' | 'appendTimeoutMs' | 'maxWaiting'>
   log(): TokenLog | undefined
   incarnation(): number
   readonly signal: AbortSignal
@@ -24,19 +27,36 @@ export interface MarkerContext {
 
 export class MarkerQueue {
   readonly #context: MarkerContext
-  #next: Waiter[] = []
-  #underWay: { readonly nonce: bigint; readonly waiters: Waiter[] } | undefined
+  readonly #trouble: LogTrouble
+  #next = new Set<Waiter>()
+  #underWay: { readonly nonce: bigint; readonly waiters: Set<Waiter> } | undefined
 
   constructor(context: MarkerContext) {
     this.#context = context
+    this.#trouble = new LogTrouble(context.token, context.clock, context.limits.appendTimeoutMs)
   }
 
-  /** Resolves when a marker that is appended from now on has been read. */
-  wait(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#next.push({ resolve, reject })
+  /** Why markers can't be appended now, if someone waits for one. */
+  get trouble(): KagamiError | undefined {
+    return this.#trouble.error
+  }
+
+  /** Reached when a marker that is appended from now on has been read. @throws KAGAMI_OVERLOADED */
+  wait(): Waiting {
+    const { token, limits } = this.#context
+    if (this.#next.size >= limits.maxWaiting) throw overloaded(token, 'sync', limits.maxWaiting)
+    let waiter: Waiter | undefined
+    const reached = new Promise<void>((resolve, reject) => {
+      waiter = { resolve, reject }
+      this.#next.add(waiter)
       this.pump()
     })
+    const forget = (): void => {
+      if (waiter === undefined) return
+      this.#next.delete(waiter)
+      this.#underWay?.waiters.delete(waiter)
+    }
+    return { reached, forget }
   }
 
   /** The loop has read a marker. */
@@ -44,6 +64,7 @@ export class MarkerQueue {
     if (this.#underWay?.nonce !== nonce) return
     const { waiters } = this.#underWay
     this.#underWay = undefined
+    this.#trouble.over()
     for (const waiter of waiters) waiter.resolve()
     this.pump()
   }
@@ -51,7 +72,7 @@ export class MarkerQueue {
   /** The copy was restored, and may have jumped over the marker: everyone waits for a new one. */
   jumped(): void {
     if (this.#underWay === undefined) return
-    this.#next.unshift(...this.#underWay.waiters)
+    this.#next = new Set([...this.#underWay.waiters, ...this.#next])
     this.#underWay = undefined
     this.pump()
   }
@@ -59,18 +80,19 @@ export class MarkerQueue {
   fail(error: KagamiError): void {
     const waiters = [...(this.#underWay?.waiters ?? []), ...this.#next]
     this.#underWay = undefined
-    this.#next = []
+    this.#next = new Set()
+    this.#trouble.over()
     for (const waiter of waiters) waiter.reject(error)
   }
 
   /** Sends a marker if someone waits and the log is open. */
   pump(): void {
     const log = this.#context.log()
-    if (log === undefined || this.#underWay !== undefined || this.#next.length === 0) return
+    if (log === undefined || this.#underWay !== undefined || this.#next.size === 0) return
     const { token, clock, random } = this.#context
     const marker = { nonce: random.uint64(), waiters: this.#next }
     this.#underWay = marker
-    this.#next = []
+    this.#next = new Set()
     this.#append(
       log,
       marker.nonce,
@@ -86,11 +108,14 @@ export class MarkerQueue {
   }
 
   #append(log: TokenLog, nonce: bigint, bytes: Uint8Array, failures: number): void {
-    const { clock, random, retryMs, signal } = this.#context
-    log.append(bytes, { signal }).catch(() => {
+    const { clock, random, limits, signal } = this.#context
+    appendWithin(limits.appendTimeoutMs, log, bytes, clock, signal).catch((error: unknown) => {
       if (signal.aborted || this.#underWay?.nonce !== nonce) return
+      this.#trouble.failed(error)
+      const refusal = this.#trouble.refusal()
+      if (refusal !== undefined) return this.fail(refusal)
       // Sent again until it is read: a second copy of a marker is harmless.
-      clock.timer(backoffMs(failures, retryMs, random), () => {
+      clock.timer(backoffMs(failures, limits.retryMs, random), () => {
         const current = this.#context.log()
         if (!signal.aborted && this.#underWay?.nonce === nonce && current !== undefined) {
           this.#append(current, nonce, bytes, failures + 1)

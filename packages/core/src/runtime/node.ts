@@ -312,10 +312,12 @@ class Node<R, C> implements Kagami<R, C> {
         `the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`,
       )
     }
-    for (const { token, error, snapshotError } of copies) {
+    for (const { token, error, snapshotError, appendError } of copies) {
       if (error !== undefined) problems.push(`the copy of '${token}' has failed: ${error.message}`)
       if (snapshotError !== undefined)
         problems.push(`snapshots of '${token}' fail, its log is not truncated: ${snapshotError.message}`)
+      if (appendError !== undefined)
+        problems.push(`the log of '${token}' takes nothing now (${appendError.code}): ${appendError.message}`)
     }
     return {
       ok: problems.length === 0,

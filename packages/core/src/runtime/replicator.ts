@@ -14,6 +14,9 @@ import {
 import type { CopyState } from '../engine/admission.js'
 import { Term, type Appendable } from '../engine/term.js'
 import type { Replicated } from './api.js'
+import { appendWithin } from './append.js'
+import { overloaded } from './copy-errors.js'
+import { LogTrouble } from './log-trouble.js'
 import type { Limits } from './options.js'
 import { backoffMs } from './waiting.js'
 
@@ -44,8 +47,10 @@ export interface ReplicatorContext {
 
 export class Replicator {
   readonly #context: ReplicatorContext
+  readonly #trouble: LogTrouble
   #terms: Term<PendingEntry>[] = []
   #waiting: PendingEntry[] = []
+  #waitingBytes = 0
   #inFlightEntries = 0
   #inFlightBytes = 0
   #pumpQueued = false
@@ -53,6 +58,12 @@ export class Replicator {
 
   constructor(context: ReplicatorContext) {
     this.#context = context
+    this.#trouble = new LogTrouble(context.token, context.clock, context.limits.appendTimeoutMs)
+  }
+
+  /** Why the log takes nothing now, while something is being appended again. */
+  get trouble(): KagamiError | undefined {
+    return this.#terms.some((term) => term.failing) ? this.#trouble.error : undefined
   }
 
   /** The term that takes entries; undefined when this copy is no primary. */
@@ -87,10 +98,12 @@ export class Replicator {
   submit(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Replicated<unknown>> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error)
+      const refusal = this.#refusal()
+      if (refusal !== undefined) return reject(refusal)
       const entry: PendingEntry = { bytes, resolve, reject, forget: undefined }
       if (this.#fits(entry) && this.#waiting.length === 0) this.#add(entry)
-      else if (this.#waiting.length < this.#context.limits.maxWaiting) this.#waiting.push(entry)
-      else return reject(overloaded(this.#context.token, this.#context.limits.maxWaiting))
+      else if (this.#mayWait(entry)) this.#wait(entry)
+      else return reject(overloaded(this.#context.token, 'replicate', this.#waiting.length))
       if (signal !== undefined) this.#listen(entry, signal)
       this.#queuePump()
     })
@@ -125,10 +138,7 @@ export class Replicator {
   close(reject: KagamiError): void {
     const term = this.live
     if (term === undefined) return
-    const unsealed = [...term.close(), ...this.#waiting]
-    this.#waiting = []
-    this.#release(unsealed)
-    rejectAll(unsealed, reject)
+    this.#handBack(term.close(), reject)
     // Without sealed entries nothing is left to learn from the log.
     if (!term.hasSealed) this.#forget(term)
   }
@@ -141,13 +151,8 @@ export class Replicator {
       const entries = term.end()
       this.#forget(term)
       this.#release(entries.sealed)
-      this.#release(entries.unsealed)
       rejectAll(entries.sealed, sealed)
-      rejectAll(entries.unsealed, unsealed)
-      if (wasLive) {
-        rejectAll(this.#waiting, unsealed)
-        this.#waiting = []
-      }
+      if (wasLive) this.#handBack(entries.unsealed, unsealed)
     }
     return ended
   }
@@ -197,17 +202,22 @@ export class Replicator {
 
   #append(log: TokenLog, term: Term<PendingEntry>, item: Appendable): void {
     const { clock, random, limits, logger, token, signal } = this.#context
-    log.append(item.bytes, { signal }).then(
+    appendWithin(limits.appendTimeoutMs, log, item.bytes, clock, signal).then(
       (offset) => {
         term.appended(item, offset)
         this.pump()
       },
       (error: unknown) => {
         if (signal.aborted || term.phase === 'ended') return
+        // Whatever was wrong before has passed: the loop may have read what no answer had told of.
+        if (this.trouble === undefined) this.#trouble.over()
         term.appendFailed(item, clock.monotonicMs() + backoffMs(item.failures, limits.retryMs, random))
         const permanent = isKagamiError(error) && !error.retryable
         if (permanent && this.#context.log() === log) return this.#context.onRefused(error)
-        if (item.failures === 1) logger.warn(`an append to the log of '${token}' failed and is tried again`, { error })
+        if (this.#trouble.failed(error))
+          logger.warn(`an append to the log of '${token}' failed and is tried again`, { error })
+        const refusal = this.#refusal()
+        if (refusal !== undefined) this.#handBack(this.live?.takeOpen() ?? [], refusal)
         this.pump()
       },
     )
@@ -218,6 +228,7 @@ export class Replicator {
       const at = this.#waiting.indexOf(entry)
       if (at >= 0) {
         this.#waiting.splice(at, 1)
+        this.#waitingBytes -= entry.bytes.length
         return entry.reject(signal.reason)
       }
       if (this.#terms.some((term) => term.takeBack(entry))) {
@@ -249,6 +260,31 @@ export class Replicator {
     return this.#inFlightEntries < maxInFlightEntries && this.#inFlightBytes + entry.bytes.length <= maxInFlightBytes
   }
 
+  /** What an entry that is not sealed is rejected with while the log takes nothing; undefined while it may wait. */
+  #refusal(): KagamiError | undefined {
+    return this.trouble === undefined ? undefined : this.#trouble.refusal()
+  }
+
+  #mayWait(entry: PendingEntry): boolean {
+    const { maxWaiting, maxWaitingBytes } = this.#context.limits
+    if (this.#waiting.length === 0) return maxWaiting > 0
+    return this.#waiting.length < maxWaiting && this.#waitingBytes + entry.bytes.length <= maxWaitingBytes
+  }
+
+  #wait(entry: PendingEntry): void {
+    this.#waiting.push(entry)
+    this.#waitingBytes += entry.bytes.length
+  }
+
+  /** Rejects entries of the live term that were not sealed, and those that wait for a place in it: definite, nothing of them was appended. */
+  #handBack(unsealed: readonly PendingEntry[], reason: KagamiError): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#waitingBytes = 0
+    this.#release(unsealed)
+    rejectAll([...unsealed, ...waiting], reason)
+  }
+
   #add(entry: PendingEntry): void {
     this.#inFlightEntries += 1
     this.#inFlightBytes += entry.bytes.length
@@ -260,6 +296,7 @@ export class Replicator {
     while (taken < this.#waiting.length && this.live !== undefined) {
       const entry = this.#waiting[taken]
       if (entry === undefined || !this.#fits(entry)) break
+      this.#waitingBytes -= entry.bytes.length
       this.#add(entry)
       taken += 1
     }
@@ -295,13 +332,5 @@ export function indeterminate(token: string, why: string, cause?: unknown): Kaga
     'KAGAMI_INDETERMINATE',
     `whether an entry of '${token}' is applied is not known: ${why}. Read the state before you send it again`,
     { cause, details: { token } },
-  )
-}
-
-function overloaded(token: string, limit: number): KagamiError {
-  return new KagamiError(
-    'KAGAMI_OVERLOADED',
-    `${limit} calls of replicate already wait for the log of '${token}'; wait for some of them before you send more`,
-    { retryable: true, details: { token } },
   )
 }

@@ -20,6 +20,13 @@ export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
   })
 }
 
+/** A place in a queue of those that wait for one thing. */
+export interface Waiting {
+  readonly reached: Promise<void>
+  /** Leaves the queue: nobody listens any more. Harmless after the promise has settled. */
+  readonly forget: () => void
+}
+
 /** The promise's outcome, or the signal's reason, whichever comes first. The promise's own late rejection is swallowed. */
 export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise

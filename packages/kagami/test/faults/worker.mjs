@@ -174,7 +174,13 @@ async function write(token) {
       await new Promise((resolve) => setTimeout(resolve, 8))
     } catch (error) {
       if (!isKagamiError(error)) throw error
-      const definite = ['KAGAMI_NOT_PRIMARY', 'KAGAMI_STOPPED', 'KAGAMI_TOKEN_FAILED', 'KAGAMI_OVERLOADED']
+      const definite = [
+        'KAGAMI_NOT_PRIMARY',
+        'KAGAMI_STOPPED',
+        'KAGAMI_TOKEN_FAILED',
+        'KAGAMI_OVERLOADED',
+        'KAGAMI_STORE_FULL',
+      ]
       if (definite.includes(error.code)) rejected.push(entry)
       else if (error.code !== 'KAGAMI_INDETERMINATE') throw error
       await new Promise((resolve) => setTimeout(resolve, 5))

@@ -17,6 +17,8 @@ const definite = [
   'KAGAMI_NO_COPY',
   'KAGAMI_OVERLOADED',
   'KAGAMI_ENTRY_TOO_LARGE',
+  'KAGAMI_STORE_FULL',
+  'KAGAMI_LOG_UNAVAILABLE',
 ]
 
 export interface WorkloadOptions {

@@ -1,0 +1,185 @@
+import { expect, test } from 'vitest'
+import type { CommitLog, TokenLog } from '../../src/contract/index.js'
+import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
+import type { LimitOptions } from '../../src/runtime/api.js'
+import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+
+const limits: LimitOptions = { lookMs: 50, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 } }
+
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'resolved',
+    (error: unknown) => (isKagamiError(error) ? error.code : String(error)),
+  )
+
+async function mirrored(cluster: TestCluster, own: LimitOptions = {}, log = cluster.world.commitLog()) {
+  const a = await cluster.start('a', { limits: { ...limits, ...own }, log })
+  const b = await cluster.start('b', { limits: { ...limits, ...own } })
+  const primary = await a.token('orders', { replicas: 1, primary: 'self' })
+  const replica = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a replica in sync')
+  return { a, b, primary, replica }
+}
+
+const lines = (token: Token<number>): readonly string[] => (token.state as Ledger).lines
+
+function problem(kagami: Kagami<number>): string | undefined {
+  const { ok, problems } = kagami.health()
+  expect(ok).toBe(problems.length === 0)
+  return problems.find((text) => text.includes("'orders'"))
+}
+
+test('a full log: what was sealed waits for room, what comes later is refused for certain, and health says why', async () => {
+  await using cluster = new TestCluster()
+  const { a, primary, replica } = await mirrored(cluster)
+  const mend = cluster.world.logs.fill()
+  const sealed = primary.replicate(bytes('sealed'))
+  await eventually(() => problem(a), 'health tells of it')
+  expect(problem(a)).toMatch(/KAGAMI_STORE_FULL/)
+  expect(a.health().copies[0]?.appendError?.code).toBe('KAGAMI_STORE_FULL')
+  for (let i = 0; i < 5; i++) {
+    const error: unknown = await primary.replicate(bytes(`refused ${i}`)).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ code: 'KAGAMI_STORE_FULL', retryable: true, details: { token: 'orders' } })
+  }
+  expect(await code(replica.sync())).toBe('KAGAMI_STORE_FULL')
+  mend()
+  await sealed
+  await primary.replicate(bytes('after'))
+  await replica.sync()
+  expect(lines(replica)).toEqual(['sealed', 'after'])
+  expect(problem(a)).toBeUndefined()
+})
+
+test('calls that wait for a place in flight are refused for certain as soon as the log is full', async () => {
+  await using cluster = new TestCluster()
+  const { primary, replica } = await mirrored(cluster, { maxInFlightEntries: 1 })
+  const mend = cluster.world.logs.fill()
+  const outcomes = Array.from({ length: 4 }, (_, i) => code(primary.replicate(bytes(`entry ${i}`))))
+  expect(await Promise.all(outcomes.slice(1))).toEqual(Array(3).fill('KAGAMI_STORE_FULL'))
+  mend()
+  expect(await outcomes[0]).toBe('resolved')
+  await replica.sync()
+  expect(lines(replica)).toEqual(['entry 0'])
+})
+
+test('a log that can not be reached is waited for in silence for a while, then calls are refused for certain', async () => {
+  await using cluster = new TestCluster()
+  const { a, primary, replica } = await mirrored(cluster, { appendTimeoutMs: 100 })
+  const mend = cluster.world.logs.cut('a')
+  const sealed = primary.replicate(bytes('sealed'))
+  const outcomes: string[] = []
+  while (outcomes.at(-1) !== 'KAGAMI_LOG_UNAVAILABLE') {
+    const early = new AbortController()
+    const write = code(primary.replicate(bytes(`refused ${outcomes.length}`), { signal: early.signal }))
+    // Taken back before it is sealed, where it was not refused.
+    early.abort(new Error('taken back'))
+    outcomes.push(await write)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect(outcomes[0]).toBe('Error: taken back')
+  expect(problem(a)).toMatch(/KAGAMI_LOG_UNAVAILABLE/)
+  mend()
+  await sealed
+  await primary.replicate(bytes('after'))
+  await replica.sync()
+  expect(lines(replica)).toEqual(['sealed', 'after'])
+})
+
+/** A log whose next appends are never answered: `plan` says of each whether it lands all the same. */
+class Swallowing {
+  readonly swallowed: Uint8Array[] = []
+  plan: ('lands' | 'lost')[] = []
+
+  over(log: CommitLog): CommitLog {
+    return delegate(log, {
+      open: async (...args: Parameters<CommitLog['open']>) => {
+        const opened = await log.open(...args)
+        return delegate(opened, { append: (...call: Parameters<TokenLog['append']>) => this.#append(opened, call) })
+      },
+    })
+  }
+
+  #append(log: TokenLog, call: Parameters<TokenLog['append']>): ReturnType<TokenLog['append']> {
+    const fate = this.plan.shift()
+    if (fate === undefined) return log.append(...call)
+    this.swallowed.push(call[0].slice())
+    if (fate === 'lands') log.append(...call).catch(() => undefined)
+    return new Promise(() => undefined)
+  }
+}
+
+function delegate<T extends object>(target: T, own: Partial<Record<keyof T, unknown>>): T {
+  return new Proxy(target, {
+    get(_, key) {
+      if (Object.hasOwn(own, key)) return own[key as keyof T]
+      const value = Reflect.get(target, key) as unknown
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+}
+
+test('an append that is never answered is repeated with the same bytes, and takes effect once', async () => {
+  await using cluster = new TestCluster()
+  const swallowing = new Swallowing()
+  const { primary, replica } = await mirrored(
+    cluster,
+    { appendTimeoutMs: 100 },
+    swallowing.over(cluster.world.commitLog()),
+  )
+  const plans = [['lost'], ['lost', 'lost'], ['lost', 'lands'], ['lands']] as const
+  for (const [round, plan] of plans.entries()) {
+    swallowing.plan = [...plan]
+    await primary.replicate(bytes(`round ${round}`))
+    expect(swallowing.plan).toEqual([])
+    const [first, ...others] = swallowing.swallowed.splice(0)
+    for (const other of others) expect(other).toEqual(first)
+  }
+  swallowing.plan = ['lost']
+  await primary.sync()
+  expect(swallowing.plan).toEqual([])
+  await replica.sync()
+  expect(lines(replica)).toEqual(['round 0', 'round 1', 'round 2', 'round 3'])
+})
+
+test('calls that wait are bounded in bytes as well as in number, and one always may', async () => {
+  await using cluster = new TestCluster()
+  const { primary, replica } = await mirrored(cluster, { maxInFlightEntries: 1, maxWaitingBytes: 100, maxWaiting: 5 })
+  const mend = cluster.world.logs.cut('a')
+  const write = (size: number): Promise<string> => code(primary.replicate(new Uint8Array(size)))
+  const outcomes = [write(1), write(200), write(1)]
+  expect(await outcomes[2]).toBe('KAGAMI_OVERLOADED')
+  mend()
+  expect(await Promise.all(outcomes)).toEqual(['resolved', 'resolved', 'KAGAMI_OVERLOADED'])
+
+  const again = cluster.world.logs.cut('a')
+  const small = [write(1), ...Array.from({ length: 8 }, () => write(30))]
+  expect(await Promise.all(small.slice(4))).toEqual(Array(5).fill('KAGAMI_OVERLOADED'))
+  again()
+  expect(await Promise.all(small.slice(0, 4))).toEqual(Array(4).fill('resolved'))
+  await replica.sync()
+  expect(lines(replica).length).toBe(6)
+})
+
+test('readers that wait are bounded, and those that gave up take no place', async () => {
+  await using cluster = new TestCluster()
+  const { primary } = await mirrored(cluster, { maxWaiting: 3 })
+  const mend = cluster.world.logs.cut('a')
+  for (const wait of [
+    (signal: AbortSignal) => primary.sync({ signal }),
+    (signal: AbortSignal) => primary.waitFor({ incarnation: 1, index: 9 }, { signal }),
+  ]) {
+    for (let round = 0; round < 10; round++) {
+      const end = new AbortController()
+      const outcomes = Array.from({ length: 3 }, () => code(wait(end.signal)))
+      end.abort(new Error('gave up'))
+      expect(await Promise.all(outcomes)).toEqual(Array(3).fill('Error: gave up'))
+    }
+    const end = new AbortController()
+    // One marker is under way besides those that wait for the next.
+    const outcomes = Array.from({ length: 6 }, () => code(wait(end.signal)))
+    expect(await outcomes[5]).toBe('KAGAMI_OVERLOADED')
+    end.abort(new Error('gave up'))
+    expect((await Promise.all(outcomes)).filter((outcome) => outcome === 'Error: gave up').length).toBeGreaterThan(2)
+  }
+  mend()
+  await primary.sync()
+})
