@@ -2,11 +2,10 @@
  * Tells the other processes of the folder that something has changed, over local sockets, and notices at once when one
  * of them is gone. Only ever a hint: who relies on the folder looks there by itself, more slowly, so every message may be lost.
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from '@kagami/core/contract'
 import { linkNew, namesIn, removeFile, writeNew } from './disk.js'
@@ -15,9 +14,8 @@ import { readMessages, writeMessage } from './messages.js'
 import type { Message } from './messages.js'
 import { identityFrom, isDead } from './process-identity.js'
 import type { ProcessIdentity } from './process-identity.js'
-
-/** A name of a socket that is longer is cut by the system, without a word. */
-const maxSocketPathBytes = 100
+import { outsidePath, socketPath } from './socket-path.js'
+import type { SocketPath } from './socket-path.js'
 
 /** What waits for a peer that doesn't read, a stopped process for instance. More is dropped: it looks by itself. */
 const maxUnreadBytes = 262_144
@@ -30,7 +28,8 @@ export interface HubListener {
 }
 
 interface PeerCard {
-  readonly socket: string
+  /** Where it is reached, if its socket does not lie beside this card. */
+  readonly socket?: string
   readonly process: ProcessIdentity
 }
 
@@ -43,7 +42,7 @@ export class Hub {
   readonly #sockets = new Set<Socket>()
   #outbox = new Map<string, Message>()
   #server: Server | undefined
-  #socketPath = ''
+  #socket: SocketPath | undefined
   #stopped = false
 
   constructor(folder: Folder, logger: Logger) {
@@ -53,18 +52,18 @@ export class Hub {
 
   /** Never rejects because of sockets: without them everything goes on, more slowly. */
   async start(): Promise<void> {
-    const inside = join(this.#folder.peers, `${this.#id}.sock`)
-    this.#socketPath = Buffer.byteLength(inside) <= maxSocketPathBytes ? inside : outsidePath(inside)
     try {
-      this.#server = await listen(this.#socketPath, (socket) => this.#greet(socket, undefined))
-      const card: PeerCard = { socket: this.#socketPath, process: this.#folder.own }
+      this.#socket = socketPath(this.#folder.peers, socketName(this.#id))
+      const { path, outside } = this.#socket
+      this.#server = await listen(path, (socket) => this.#greet(socket, undefined))
+      const card: PeerCard = { ...(outside ? { socket: path } : {}), process: this.#folder.own }
       const scratch = this.#folder.scratch()
       await writeNew(scratch, Buffer.from(JSON.stringify(card)), false)
       await linkNew(scratch, this.#cardPath(this.#id))
       await removeFile(scratch)
     } catch (error) {
       this.#logger.warn('other processes can not be told of changes at once, so they will look for them', {
-        socket: this.#socketPath,
+        folder: this.#folder.peers,
         error,
       })
     }
@@ -107,7 +106,9 @@ export class Hub {
     for (const socket of this.#sockets) socket.destroy()
     const server = this.#server
     if (server !== undefined) await new Promise<void>((resolve) => server.close(() => resolve()))
-    await removeFile(this.#socketPath).catch(() => undefined)
+    // Its path leads to it only until it is released.
+    if (this.#socket !== undefined) await removeFile(this.#socket.path).catch(() => undefined)
+    this.#socket?.release()
   }
 
   #send(): void {
@@ -122,13 +123,17 @@ export class Hub {
   }
 
   #connect(id: string, card: PeerCard): void {
+    let way: SocketPath | undefined
     let socket: Socket
     try {
-      socket = createConnection(card.socket)
+      way = socketPath(this.#folder.peers, socketName(id))
+      socket = createConnection(card.socket ?? way.path)
     } catch {
       // No path for a socket: its owner is left to look by itself.
+      way?.release()
       return
     }
+    socket.once('connect', way.release).once('close', way.release)
     this.#greet(socket, { id, process: card.process })
     socket.write(writeMessage({ kind: 'hello', id: this.#id, process: this.#folder.own }))
   }
@@ -178,30 +183,27 @@ export class Hub {
   async #cardOf(id: string): Promise<PeerCard | undefined> {
     try {
       const card: unknown = JSON.parse(await readFile(this.#cardPath(id), 'utf8'))
-      if (typeof card !== 'object' || card === null || !('socket' in card) || !('process' in card)) return undefined
+      if (typeof card !== 'object' || card === null || !('process' in card)) return undefined
       const process = identityFrom(card.process)
-      return process === undefined || typeof card.socket !== 'string' ? undefined : { socket: card.socket, process }
+      if (process === undefined) return undefined
+      return 'socket' in card && typeof card.socket === 'string' ? { socket: card.socket, process } : { process }
     } catch {
       return undefined
     }
   }
 
   async #clear(id: string, card: PeerCard): Promise<void> {
-    const socket = card.socket
+    const { peers } = this.#folder
+    await removeFile(join(peers, socketName(id))).catch(() => undefined)
     // A damaged card must not make us delete anything else.
-    if (
-      socket === outsidePath(join(this.#folder.peers, `${id}.sock`)) ||
-      socket === join(this.#folder.peers, `${id}.sock`)
-    ) {
-      await removeFile(socket).catch(() => undefined)
-    }
+    const outside = outsidePath(peers, socketName(id))
+    if (card.socket === outside) await removeFile(outside).catch(() => undefined)
     await removeFile(this.#cardPath(id)).catch(() => undefined)
   }
 }
 
-/** A short path for a socket whose folder's path is long. */
-function outsidePath(inside: string): string {
-  return join(tmpdir(), `kagami-${createHash('sha256').update(inside).digest('hex').slice(0, 24)}.sock`)
+function socketName(id: string): string {
+  return `${id}.sock`
 }
 
 function listen(path: string, connected: (socket: Socket) => void): Promise<Server> {

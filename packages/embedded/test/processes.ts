@@ -84,9 +84,11 @@ export async function startProcess(
   dir: string,
   node: string,
   settings: Omit<EmbeddedOptions, 'dir'> = {},
+  env: Readonly<Record<string, string>> = {},
 ): Promise<NodeProcess> {
   const child = new NodeProcess(
     fork(script, [dir, node, JSON.stringify(settings)], {
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       execArgv: [],
     }),
