@@ -1,18 +1,24 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 const program = fileURLToPath(new URL('../main.mjs', import.meta.url))
+let folder
 let dir
+/** What the benchmarks take for the system's folder for temporary files. */
+let temporary
 const children = []
 const workers = new Set()
 
 beforeEach(() => {
-  dir = mkdtempSync(join(realpathSync(tmpdir()), 'kagami-bench-test-'))
+  folder = mkdtempSync(join(realpathSync(tmpdir()), 'kagami-bench-test-'))
+  dir = join(folder, 'dir')
+  temporary = join(folder, 'temporary')
+  for (const path of [dir, temporary]) mkdirSync(path)
 })
 
 afterEach(async () => {
@@ -24,11 +30,14 @@ afterEach(async () => {
   // None is left, unless a test has found that one was.
   for (const pid of workers) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
   workers.clear()
-  rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
 })
 
 function start(...args) {
-  const child = spawn(process.execPath, [program, '--dir', dir, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [program, '--dir', dir, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TMPDIR: temporary },
+  })
   children.push(child)
   const output = { out: '', err: '' }
   child.stdout.on('data', (chunk) => (output.out += chunk))
@@ -81,15 +90,22 @@ test.each(['SIGINT', 'SIGTERM'])('%s leaves no process and no file', async (sign
   expect(code, output.err).toBe(signal === 'SIGINT' ? 130 : 143)
   expect(pids.filter(isAlive)).toEqual([])
   expect(readdirSync(dir)).toEqual([])
+  expectNoneElsewhere()
 })
 
-test('kill -9 of the benchmarks leaves no process', async () => {
+test('kill -9 of the benchmarks leaves no process, and no file outside of its folder', async () => {
   const { child, closed } = start('--only', 'failover')
   const pids = await workersOf(child, 3)
   child.kill('SIGKILL')
   await closed
   await eventually(() => !pids.some(isAlive))
+  expectNoneElsewhere()
 })
+
+/** Sockets, say. Other systems than Linux can't have them in a folder whose path is long. */
+function expectNoneElsewhere() {
+  if (process.platform === 'linux') expect(readdirSync(temporary)).toEqual([])
+}
 
 /** The processes of a benchmark's workers, as soon as there are so many. */
 async function workersOf(main, count) {
