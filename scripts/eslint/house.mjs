@@ -32,12 +32,13 @@ export const engineSyntax = [
   },
 ]
 
-/** For tests: none is left out, or runs alone. */
+const left = 'No test is skipped, focused or left for later.'
+
+/** For tests: none is left out, or runs alone; neither by what declares it, nor by its options, nor by its own context. */
 export const testSyntax = [
-  {
-    selector:
-      'MemberExpression[object.name=/^(test|it|describe|suite)$/][property.name=/^(only|skip|skipIf|runIf|todo|fails)$/]',
-    message: 'No test is skipped, focused or left for later.',
-  },
+  { selector: 'MemberExpression[property.name=/^(only|skip|skipIf|runIf|todo|fails)$/]', message: left },
+  { selector: 'MemberExpression[property.value=/^(only|skip|skipIf|runIf|todo|fails)$/]', message: left },
+  { selector: 'Property[key.name=/^(only|skip|todo|fails)$/]', message: left },
+  { selector: 'ImportSpecifier[imported.name=/^(only|skip|todo)$/]', message: left },
   { selector: 'Property[key.name="retry"]', message: 'No retries: make the test wait for what it needs.' },
 ]

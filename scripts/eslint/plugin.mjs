@@ -1,8 +1,8 @@
 /** The project's own ESLint rules, as a plugin. */
 import { importDirections } from './import-directions.mjs'
-import { coreModules } from './seams.mjs'
+import { coreGlobals, coreModules } from './seams.mjs'
 
 export const kagamiPlugin = {
   meta: { name: 'kagami' },
-  rules: { 'import-directions': importDirections, 'core-modules': coreModules },
+  rules: { 'import-directions': importDirections, 'core-globals': coreGlobals, 'core-modules': coreModules },
 }
