@@ -109,9 +109,11 @@ describe('the snippets of a README', () => {
     '```ts',
     'export const checked: number = 1',
     '```',
-    '```ts',
-    '// fragment',
-    'const x = ...',
+    '```js',
+    '// runnable',
+    "import { writeFileSync } from 'node:fs'",
+    'const text = 1',
+    "writeFileSync('made-by-the-other', String(text))",
     '```',
     '```sh',
     'npm install kagami',
@@ -129,24 +131,28 @@ describe('the snippets of a README', () => {
     return checkSnippets(folder, [path, join(folder, 'missing.md')])
   }
 
-  test('are told apart by their first line, and by nothing else', () => {
-    expect(findSnippets(readme).map(({ kind, line }) => `${kind} ${line}`)).toEqual([
-      'runnable 3',
-      'checked 8',
-      'fragment 11',
+  test('are told apart by their language and their first line, and by nothing else', () => {
+    expect(findSnippets(readme).map(({ runnable, extension, line }) => [runnable, extension, line])).toEqual([
+      [true, 'ts', 3],
+      [false, 'ts', 8],
+      [true, 'js', 11],
     ])
   })
 
-  test('are compiled unless they are fragments, and run where they say so', async () => {
+  test('are all compiled, and run where they say so', async () => {
     const { counts, problems } = await check(readme)
     expect(problems).toEqual([])
-    expect(counts).toEqual({ found: 3, compiled: 2, run: 1 })
+    expect(counts).toEqual({ compiled: 3, run: 2 })
     expect(readFileSync(join(folder, 'run-snippet-1/made-by-the-snippet'), 'utf8')).toBe('x')
+    expect(readFileSync(join(folder, 'run-snippet-3/made-by-the-other'), 'utf8')).toBe('1')
   })
 
-  test('fail by their place in the README when their types are wrong', async () => {
-    const { problems } = await check(readme.replace('number = 1', "number = '1'"))
-    expect(problems.join()).toMatch(/README\.md\(8,14\): error TS2322/)
+  test.each([
+    ['TypeScript', 'number = 1', "number = '1'", /README\.md\(8,14\): error TS2322/],
+    ['JavaScript', 'String(text)', 'text', /README\.md\(14,36\): error TS2345/],
+  ])('fail by their place in the README when the types of %s are wrong', async (_language, right, wrong, message) => {
+    const { problems } = await check(readme.replace(right, wrong))
+    expect(problems.join()).toMatch(message)
   })
 
   test('fail when they end with an error', async () => {

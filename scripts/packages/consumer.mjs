@@ -56,7 +56,7 @@ export function borrow(folder, name) {
   return true
 }
 
-/** Strict. With `outDir` the compiler writes JavaScript; without it, it also checks the installed declarations themselves. */
+/** Strict. With `outDir` the compiler checks JavaScript, too, and writes it; without it, it also checks the installed declarations themselves. */
 export function writeTsconfig(folder, include, outDir) {
   const compilerOptions = {
     target: 'ES2022',
@@ -70,7 +70,7 @@ export function writeTsconfig(folder, include, outDir) {
     types: ['node'],
     typeRoots: [join(root, 'node_modules', '@types')],
     rootDir: '.',
-    ...(outDir === undefined ? { noEmit: true } : { outDir, noEmitOnError: true }),
+    ...(outDir === undefined ? { noEmit: true } : { outDir, noEmitOnError: true, allowJs: true, checkJs: true }),
   }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include }, undefined, 2))
 }

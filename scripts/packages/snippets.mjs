@@ -1,13 +1,16 @@
 /**
- * The TypeScript snippets of the READMEs. Each is type-checked against the packed packages, unless its first line is
- * `// fragment`; one whose first line is `// runnable` is run as well, in an empty folder.
+ * The TypeScript and JavaScript snippets of the READMEs. Each is type-checked against the packed packages; one whose first
+ * line is `// runnable` is run as well, in an empty folder.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { shown } from '../lib/repository.mjs'
 import { borrow, compile, node, writeTsconfig } from './consumer.mjs'
 
-/** The snippets of a text: `{ kind: 'runnable' | 'checked' | 'fragment', code, line }`, with the line where the code begins. */
+/** The languages that are ours, and the extension of a file that holds them. */
+const extensions = { ts: 'ts', typescript: 'ts', mts: 'ts', js: 'js', javascript: 'js', mjs: 'js' }
+
+/** The snippets of a text: `{ runnable, extension, code, line }`, with the line where the code begins. */
 export function findSnippets(markdown) {
   const snippets = []
   let open
@@ -15,9 +18,9 @@ export function findSnippets(markdown) {
     const fence = /^\s*(`{3,})\s*(\S*)/.exec(line)
     if (open === undefined && fence !== null) open = { ticks: fence[1], language: fence[2], lines: [], line: index + 2 }
     else if (open !== undefined && line.trim() === open.ticks) {
-      if (/^(ts|typescript|mts)$/.test(open.language)) {
-        const mark = /^\/\/ (runnable|fragment)\b/.exec(open.lines[0] ?? '')?.[1]
-        snippets.push({ kind: mark ?? 'checked', code: open.lines.join('\n'), line: open.line })
+      if (Object.hasOwn(extensions, open.language)) {
+        const runnable = /^\/\/ runnable\b/.test(open.lines[0] ?? '')
+        snippets.push({ runnable, extension: extensions[open.language], code: open.lines.join('\n'), line: open.line })
       }
       open = undefined
     } else open?.lines.push(line)
@@ -33,25 +36,24 @@ export async function checkSnippets(folder, readmes) {
     .flatMap((path) =>
       findSnippets(readFileSync(path, 'utf8')).map((each) => ({ ...each, at: `${shown(path)}:${each.line}` })),
     )
-  const compiled = snippets.filter(({ kind }) => kind !== 'fragment')
   const sources = join(folder, 'snippets')
   mkdirSync(sources, { recursive: true })
   const borrowed = new Set()
-  for (const [index, snippet] of compiled.entries()) {
+  for (const [index, snippet] of snippets.entries()) {
     snippet.name = `snippet-${index + 1}`
     // `export {}` makes a module of a snippet that imports nothing; it adds no line above, so positions stay true.
-    writeFileSync(join(sources, `${snippet.name}.ts`), `${snippet.code}\nexport {}\n`)
+    writeFileSync(join(sources, `${snippet.name}.${snippet.extension}`), `${snippet.code}\nexport {}\n`)
     for (const name of bareImports(snippet.code)) {
       if (!existsSync(join(folder, 'node_modules', name)) && borrow(folder, name)) borrowed.add(name)
     }
   }
-  const counts = { found: snippets.length, compiled: compiled.length, run: 0 }
-  if (compiled.length === 0) return { counts, problems, borrowed: [...borrowed] }
+  const counts = { compiled: snippets.length, run: 0 }
+  if (snippets.length === 0) return { counts, problems, borrowed: [...borrowed] }
 
-  writeTsconfig(folder, ['snippets/*.ts'], 'out')
+  writeTsconfig(folder, ['snippets'], 'out')
   const { code, text } = await compile(folder)
-  if (code !== 0) problems.push(`READMEs: a snippet does not compile:\n${pointBack(text, compiled)}`)
-  for (const snippet of compiled.filter(({ kind }) => kind === 'runnable')) {
+  if (code !== 0) problems.push(`READMEs: a snippet does not compile:\n${pointBack(text, snippets)}`)
+  for (const snippet of snippets.filter(({ runnable }) => runnable)) {
     const file = join(folder, 'out', 'snippets', `${snippet.name}.js`)
     if (!existsSync(file)) continue
     const empty = join(folder, `run-${snippet.name}`)
@@ -72,7 +74,7 @@ function bareImports(code) {
 
 /** The compiler's positions in the written files, as positions in the READMEs. */
 function pointBack(text, snippets) {
-  return text.replace(/snippets\/(snippet-\d+)\.ts\((\d+),/g, (_, name, line) => {
+  return text.replace(/snippets\/(snippet-\d+)\.[jt]s\((\d+),/g, (_, name, line) => {
     const [, file, first] = /^(.*):(\d+)$/.exec(snippets.find((snippet) => snippet.name === name).at)
     return `${file}(${Number(first) + Number(line) - 1},`
   })
