@@ -1,6 +1,14 @@
-/** Runs the suites of the adapters under node:test, on the built package. With BROKEN set, on a store that lists by time. */
+/** Runs every suite under node:test, on the built packages. With BROKEN set, the store is one that lists by time. */
 import { describe, it } from 'node:test'
-import { commitLogSuite, coordinatorSuite, memoryCluster, snapshotStoreSuite } from '@kagami/testkit'
+import { evenPlacement } from '@kagami/placement-even'
+import {
+  commitLogSuite,
+  coordinatorSuite,
+  memoryCluster,
+  placementSuite,
+  snapshotStoreSuite,
+  stateMachineSuite,
+} from '@kagami/testkit'
 
 const timing = { patienceMs: 5_000, quietMs: 20 }
 
@@ -52,6 +60,60 @@ snapshotStoreSuite(
     },
   },
 )
+
+placementSuite(
+  { describe, it },
+  {
+    setup: () => evenPlacement(),
+    capabilities: { even: true, zones: true, fewestMoves: true },
+    inputs: 20,
+  },
+)
+
+stateMachineSuite(
+  { describe, it },
+  {
+    setup: () => new Counts(),
+    entries: (i) => `word ${i % 17}`,
+    digest: (machine) => JSON.stringify(machine.sorted()),
+    capabilities: { manyChunks: true },
+  },
+)
+
+/** How often each word came. */
+class Counts {
+  #counts = new Map()
+
+  apply({ value }) {
+    const count = (this.#counts.get(value) ?? 0) + 1
+    this.#counts.set(value, count)
+    return count
+  }
+
+  sorted() {
+    return [...this.#counts].sort()
+  }
+
+  snapshot() {
+    const lines = this.sorted().map((pair) => Buffer.from(`${JSON.stringify(pair)}\n`))
+    return {
+      async *persist({ signal }) {
+        for (const line of lines) {
+          signal.throwIfAborted()
+          yield line
+        }
+      },
+      release() {},
+    }
+  }
+
+  async restore(chunks) {
+    const parts = []
+    for await (const chunk of chunks) parts.push(chunk.slice())
+    const lines = Buffer.concat(parts).toString().split('\n').slice(0, -1)
+    this.#counts = new Map(lines.map((line) => JSON.parse(line)))
+  }
+}
 
 function listingByTime(store) {
   const list = store.list.bind(store)

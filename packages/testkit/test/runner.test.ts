@@ -23,7 +23,10 @@ function nodeTest(
 it('the suites run under node:test as they do under vitest', { timeout: 90_000 }, async () => {
   const { code, report } = await nodeTest('node-runner.mjs', {})
   expect(report).toMatch(/^# fail 0$/m)
-  expect(Number(/^# tests (\d+)$/m.exec(report)?.[1])).toBeGreaterThan(150)
+  for (const suite of ['CommitLog', 'Coordinator', 'SnapshotStore', 'PlacementStrategy', 'StateMachine']) {
+    const cases = new RegExp(`^ *# Subtest: ${suite}\\b[^]*?^ +1\\.\\.(\\d+)$`, 'm').exec(report)?.[1]
+    expect(Number(cases), `cases of ${suite}`).toBeGreaterThan(15)
+  }
   expect(report).toContain('declares outage=yes, fill=yes, recreate=yes, loseTail=yes')
   expect(code).toBe(0)
 })
