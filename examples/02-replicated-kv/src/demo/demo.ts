@@ -2,8 +2,10 @@
 import { parseOptions, usage, UsageError, type DemoOptions } from './options.js'
 import { screenFor } from './screen.js'
 import { Story } from './story.js'
-import { judge, type Evidence, type Verdict } from './verdict.js'
+import { judge, type Evidence, type Failure, type Verdict } from './verdict.js'
 import { thousands } from './view.js'
+
+const MAX_REASONS = 20
 
 export interface DemoEnvironment {
   readonly args: readonly string[]
@@ -15,7 +17,10 @@ export interface DemoEnvironment {
   readonly inspect?: (evidence: Evidence) => Evidence
 }
 
-/** Resolves with the exit code: 0 only where everything holds, 2 for a wrong command line. Rejects with the signal's reason. */
+/**
+ * Resolves with the exit code: 0 only where everything holds, 1 where something doesn't or the demonstration itself failed, 2 for a
+ * wrong command line. Rejects with the signal's reason: who interrupts it wants no verdict.
+ */
 export async function demo(environment: DemoEnvironment): Promise<number> {
   const { args, stdout, stderr, colour, signal, inspect = (evidence) => evidence } = environment
   let options: DemoOptions
@@ -28,19 +33,31 @@ export async function demo(environment: DemoEnvironment): Promise<number> {
   }
   // Standard output is for the verdict alone then.
   const shown = options.json ? stderr : stdout
-  const story = new Story(options, screenFor(shown, colour && shown.isTTY), signal)
-  const verdict = judge(inspect(await story.run()))
+  let verdict: Verdict | Failure
+  try {
+    const story = new Story(options, screenFor(shown, colour && shown.isTTY), signal)
+    verdict = judge(inspect(await story.run()))
+  } catch (error) {
+    signal.throwIfAborted()
+    verdict = { ok: false, reasons: [`the demo failed: ${error instanceof Error ? error.message : String(error)}`] }
+  }
   shown.write(`\n${describe(verdict).join('\n')}\n`)
   if (options.json) stdout.write(`${JSON.stringify(verdict)}\n`)
   return exitCodeOf(verdict)
 }
 
-export function exitCodeOf({ ok }: Verdict): number {
+export function exitCodeOf({ ok }: Verdict | Failure): number {
   return ok ? 0 : 1
 }
 
-function describe(verdict: Verdict): readonly string[] {
-  const { ok, acknowledged, retried, indeterminate, lost, duplicated, diverged, staleReads, copies, kills } = verdict
+function describe(verdict: Verdict | Failure): readonly string[] {
+  const figures = 'acknowledged' in verdict ? describeFigures(verdict) : []
+  const reasons = verdict.reasons.slice(0, MAX_REASONS).map((reason) => `! ${reason}`)
+  return [...figures, ...reasons, verdict.ok ? 'OK' : 'NOT OK']
+}
+
+function describeFigures(verdict: Verdict): readonly string[] {
+  const { acknowledged, retried, indeterminate, lost, duplicated, diverged, staleReads, copies, kills } = verdict
   const lines = [
     `${thousands(acknowledged)} writes acknowledged, ${thousands(retried)} of them by a retry; ${thousands(indeterminate)} of unknown outcome`,
     `${lost} lost, ${duplicated} twice, ${diverged} of the tokens diverged (${copies} copies compared), ${staleReads} stale reads`,
@@ -51,5 +68,5 @@ function describe(verdict: Verdict): readonly string[] {
       `${promotions} promotions, the last ${failoverMs ?? '?'} ms after its kill; longest time without an acknowledged write ${longestGapMs} ms`,
     )
   }
-  return [...lines, ...verdict.reasons.slice(0, 20).map((reason) => `! ${reason}`), ok ? 'OK' : 'NOT OK']
+  return lines
 }

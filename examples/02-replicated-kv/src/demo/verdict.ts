@@ -63,6 +63,13 @@ export interface Verdict {
   readonly reasons: readonly string[]
 }
 
+/** What is said instead where the demonstration could not be carried out: without figures, since nothing was compared. */
+export interface Failure {
+  readonly ok: false
+  /** What is wrong, for people. */
+  readonly reasons: readonly string[]
+}
+
 export function judge(evidence: Evidence): Verdict {
   const { writes, copies, kills, promotions, staleReads, longestGapMs, failoverMs, spread } = evidence
   const findings = new Findings()

@@ -32,7 +32,7 @@ test(
     expect(stdout.trimEnd().split('\n')).toHaveLength(1)
     expect(stderr).not.toContain('\u001b')
     expect(stderr).toMatch(/kill -9 of node/)
-    expect([run.files(), run.nodeProcesses()]).toEqual([[], []])
+    expect([run.files(), run.processes()]).toEqual([[], []])
   },
 )
 
@@ -67,7 +67,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     run.child.kill(signal)
     const { code } = await run.ended
     expect(code).toBe(signal === 'SIGINT' ? 130 : 143)
-    expect([run.files(), run.nodeProcesses()]).toEqual([[], []])
+    expect([run.files(), run.processes()]).toEqual([[], []])
   },
 )
 
@@ -82,7 +82,7 @@ test.each(['nodes hold', 'the clients begin', 'kill -9 of node', 'promoted elsew
     run.child.kill('SIGINT')
     const { code, stdout } = await run.ended
     expect([code, stdout]).toEqual([130, ''])
-    expect([run.files(), run.nodeProcesses()]).toEqual([[], []])
+    expect([run.files(), run.processes()]).toEqual([[], []])
   },
 )
 
@@ -94,8 +94,46 @@ test.each(['starting', 'the clients begin', 'kill -9 of node'])(
     await run.hasSaid(said)
     run.child.kill('SIGKILL')
     await run.ended
-    await eventually(() => run.nodeProcesses().length === 0, 'the nodes end', 20_000)
+    await eventually(() => run.processes().length === 0, 'the nodes end', 20_000)
     expect(run.files()).toEqual([])
+  },
+)
+
+test.each([
+  ['without --json', []],
+  ['with --json', ['--json']],
+] as const)(
+  'where a node does not start the demo says so and ends with exit code 1, %s',
+  { timeout: PATIENCE_MS },
+  async (_, json) => {
+    // Loaded by each process before its program.
+    const preload = `if (process.argv[1].endsWith('node-process.js')) throw new Error('no luck today')`
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` }
+    await using run = new DemoRun(['--seconds', '8', ...json], env)
+    const { code, stdout, stderr } = await run.ended
+    const reason = /the demo failed: node [abc] ended with 1: [^]*no luck today/
+    const shown = json.length > 0 ? stderr : stdout
+    expect(shown).toMatch(reason)
+    expect(shown).toMatch(/\nNOT OK\n$/)
+    if (json.length > 0) expect(JSON.parse(stdout)).toEqual({ ok: false, reasons: [expect.stringMatching(reason)] })
+    expect(code).toBe(1)
+    expect([run.files(), run.processes()]).toEqual([[], []])
+  },
+)
+
+test(
+  'where a node dies that nobody has killed, the last line is a verdict with the reason',
+  { timeout: PATIENCE_MS },
+  async () => {
+    await using run = new DemoRun(short)
+    await run.hasSaid('the clients begin')
+    const [node] = run.processes().filter((pid) => pid !== run.child.pid)
+    process.kill(node!, 'SIGKILL')
+    const { code, stdout } = await run.ended
+    const reasons = [expect.stringMatching(/^the demo failed: node [abc] ended with SIGKILL/)]
+    expect(JSON.parse(stdout)).toEqual({ ok: false, reasons })
+    expect(code).toBe(1)
+    expect([run.files(), run.processes()]).toEqual([[], []])
   },
 )
 

@@ -1,10 +1,8 @@
-/** Starts the built demonstration as a process of its own, in a temporary folder of its own, and looks for what it leaves. */
+/** Starts the built demonstration as a process of its own, without a terminal, and looks for what it leaves. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { eventually } from '../support.js'
+import { Sandbox } from './sandbox.js'
 
 const MAIN = fileURLToPath(new URL('../../dist/demo/main.js', import.meta.url))
 
@@ -18,14 +16,13 @@ export interface Ended {
 export class DemoRun implements AsyncDisposable {
   readonly child: ChildProcess
   readonly ended: Promise<Ended>
-  /** Everything that the demonstration makes lies below. */
-  readonly #folder = mkdtempSync(join(tmpdir(), 'kd-'))
+  readonly #sandbox = new Sandbox()
   #stdout = ''
   #stderr = ''
 
-  constructor(args: readonly string[]) {
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.child = spawn(process.execPath, [MAIN, ...args], {
-      env: { ...process.env, TMPDIR: this.#folder },
+      env: { ...process.env, ...env, ...this.#sandbox.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text))
@@ -53,29 +50,18 @@ export class DemoRun implements AsyncDisposable {
 
   /** What it made and has not removed. */
   files(): readonly string[] {
-    return readdirSync(this.#folder, { recursive: true }).map(String)
+    return this.#sandbox.files()
   }
 
-  /** The pids of the node processes: their command lines name the folder. */
-  nodeProcesses(): readonly number[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => {
-        try {
-          return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${this.#folder}/`)
-        } catch {
-          return false
-        }
-      })
-      .map(Number)
+  /** The pids of its nodes, and its own while it runs. */
+  processes(): readonly number[] {
+    return this.#sandbox.processes()
   }
 
   /** Also where a test fails nothing stays. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.child.kill('SIGKILL')
     await this.ended
-    for (const pid of this.nodeProcesses()) process.kill(pid, 'SIGKILL')
-    await eventually(() => this.nodeProcesses().length === 0, 'the node processes are gone')
-    rmSync(this.#folder, { recursive: true, force: true })
+    await this.#sandbox[Symbol.asyncDispose]()
   }
 }
