@@ -50,6 +50,7 @@ export function exitCodeOf({ ok }: Verdict | Failure): number {
   return ok ? 0 : 1
 }
 
+/** For people, at most as wide as the table; a reason may be longer. */
 function describe(verdict: Verdict | Failure): readonly string[] {
   const figures = 'acknowledged' in verdict ? describeFigures(verdict) : []
   const reasons = verdict.reasons.slice(0, MAX_REASONS).map((reason) => `! ${reason}`)
@@ -59,13 +60,14 @@ function describe(verdict: Verdict | Failure): readonly string[] {
 function describeFigures(verdict: Verdict): readonly string[] {
   const { acknowledged, retried, indeterminate, lost, duplicated, diverged, staleReads, copies, kills } = verdict
   const lines = [
-    `${thousands(acknowledged)} writes acknowledged, ${thousands(retried)} of them by a retry; ${thousands(indeterminate)} of unknown outcome`,
-    `${lost} lost, ${duplicated} twice, ${diverged} of the tokens diverged (${copies} copies compared), ${staleReads} stale reads`,
+    `${thousands(acknowledged)} writes acknowledged, ${thousands(retried)} by a retry; ${thousands(indeterminate)} of unknown outcome`,
+    `${lost} lost, ${duplicated} twice, ${staleReads} stale reads, ${diverged} tokens diverged (${copies} copies compared)`,
   ]
   if (kills > 0) {
     const { failoverMs, longestGapMs, promotions } = verdict
     lines.push(
-      `${promotions} promotions, the last ${failoverMs ?? '?'} ms after its kill; longest time without an acknowledged write ${longestGapMs} ms`,
+      `${promotions} promotions, the last ${failoverMs ?? '?'} ms after its kill`,
+      `longest time without an acknowledged write ${longestGapMs} ms`,
     )
   }
   return lines
