@@ -193,7 +193,9 @@ class Node<R, C> implements Kagami<R, C> {
           return false
         const created = mine && spec.generation !== before?.generation
         const claimed = wish !== undefined && assignment.handoverGivenUp !== wish
-        if (!created && !claimed) return assignment.primary !== null
+        // An owner that returns finds itself named as the primary by what its former run has left.
+        const returns = mine && assignment.primary?.node === spec.owner
+        if (!created && !claimed && !returns) return assignment.primary !== null
         const copy = this.#copies.get(name)
         // Throws where the copy has failed: it will never serve.
         if (copy?.role === 'failed') void copy.machine

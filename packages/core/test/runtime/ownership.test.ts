@@ -79,3 +79,15 @@ test('a claim by self resolves when this node serves, and calls onPromote with t
   await cluster.stop('a')
   expect(calls).toEqual(['promote 1/1 false', 'aborted', 'demote'])
 })
+
+test('an owner that starts again serves its token as soon as the claim resolves', async () => {
+  await using cluster = new TestCluster()
+  for (let run = 0; run < 3; run++) {
+    const a = await cluster.start('a')
+    const orders = await a.token('orders', { primary: 'self', replicas: 1 })
+    expect(orders.role).toBe('primary')
+    await orders.replicate(bytes(`run ${run}`))
+    expect((orders.state as Ledger).lines).toEqual(Array.from({ length: run + 1 }, (_, i) => `run ${i}`))
+    await cluster.stop('a')
+  }
+})
