@@ -4,7 +4,8 @@
  *
  * Any process may append at any time, with one write each, and may die within it. So a cut record can be followed by
  * whole ones. Every record begins with the mark, and nowhere else does a writer let the mark occur (it masks a payload that
- * holds it): so a mark inside what a record claims as its own proves that the record was cut there, to every reader alike.
+ * holds it), nor does a record end as the mark begins, or the next one could complete it: so a mark inside what a record claims as
+ * its own proves that the record was cut there, to every reader alike.
  * Damage of any other kind is what a power failure leaves of writes that were not synced, or a disk that rots. Each record tells
  * up to where its writer knew the log to be synced; so a later record may prove the second, and reading stops with an error. Else
  * the next writer vouches, by a void record, that nothing from the damage up to there was acknowledged. A writer that can't be
@@ -41,11 +42,17 @@ export function encodeRecord(payload: Uint8Array, info: RecordInfo): Buffer {
   const record = Buffer.allocUnsafe(headerBytes + payload.byteLength)
   record.set(payload, headerBytes)
   fillHeader(record, info, 0, info.nonce)
-  while (record.indexOf(mark, 1) !== -1) {
+  while (record.indexOf(mark, 1) !== -1 || endsAsMarkBegins(record)) {
     record.set(payload, headerBytes)
     fillHeader(record, info, maskedFlag, randomBytes(8).readBigUInt64LE())
   }
   return record
+}
+
+function endsAsMarkBegins(record: Buffer): boolean {
+  const tail = record.subarray(1 - mark.byteLength)
+  const begin = tail.lastIndexOf(mark[0]!)
+  return begin !== -1 && begin + sharedBytes(tail, begin) === tail.byteLength
 }
 
 function fillHeader(record: Buffer, info: RecordInfo, flags: number, nonce: bigint): void {

@@ -62,6 +62,17 @@ describe('parse', () => {
     }
   })
 
+  it('leaves out a record that was cut before bytes with which the next one begins', () => {
+    for (let length = 1; length < mark.byteLength; length++) {
+      const payload = Buffer.concat([Buffer.from('this one is cut'), mark.subarray(0, length)])
+      const bytes = record(payload)
+      expect(parse(bytes, 64, undefined, file, 1000).records.map((found) => found.payload)).toEqual([payload])
+      for (let cut = 1; cut <= length; cut++) {
+        expect(texts(Buffer.concat([bytes.subarray(0, -cut), record('after')]))).toEqual(['after'])
+      }
+    }
+  })
+
   it('takes no record of another log for one', () => {
     const parsed = parse(record('stranger', { seed: 8 }), 64, undefined, file, Number.POSITIVE_INFINITY)
     expect(parsed).toMatchObject({ records: [], badFrom: 64 })
