@@ -83,6 +83,25 @@ export class AssignmentTable {
     return (await this.#session.read(`assignments/${name}`, { signal: this.#signal })) === undefined
   }
 
+  /** The buckets that this controller has written and of which a watch's state shows an older version. */
+  behind(documents: ReadonlyMap<string, Document>): string[] {
+    const behind: string[] = []
+    for (const [name, { version }] of this.#buckets) {
+      const shown = documents.get(`assignments/${name}`)?.version
+      if (version !== undefined && shown !== undefined && shown < version) behind.push(name)
+    }
+    return behind
+  }
+
+  /** Writes a bucket anew whose document has gone back to an older version: what this controller knows is newer. */
+  async renew(name: string): Promise<void> {
+    const bucket = this.#bucket(name)
+    const found = await this.#session.read(`assignments/${name}`, { signal: this.#signal })
+    if (found === undefined || bucket.writing || found.version >= (bucket.version ?? 0)) return
+    bucket.version = found.version
+    await this.#enqueue(name, [])
+  }
+
   async #fence(found: Document): Promise<void> {
     const { signal } = { signal: this.#signal }
     let document: Document | undefined = found

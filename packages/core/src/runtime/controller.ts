@@ -128,6 +128,8 @@ class ControllerTerm {
   /** Buckets of assignments that a watch did not show. */
   readonly #missing = new Set<string>()
   #searching = false
+  /** Buckets of which the watch shows an older version than was written, and since when. */
+  #behindSinceMs = new Map<string, number>()
   readonly #lastSeen = new Map<string, LiveMember>()
   #members: readonly LiveMember[] | undefined
   #specsLoaded = false
@@ -163,6 +165,7 @@ class ControllerTerm {
     for (;;) {
       await this.#wakeup.wait(clock, this.#nextDeadlineMs(), signal)
       if (this.#fatal !== undefined) throw this.#fatal
+      await this.#renewOld(table)
       if (this.#members !== undefined && this.#specsLoaded && this.#reportsLoaded)
         await this.#round(table, this.#members)
     }
@@ -203,6 +206,10 @@ class ControllerTerm {
     })
     watch('assignments', 'assignments/', (documents) => {
       if (table.contradicts(documents)) this.#stop(deposed())
+      const nowMs = clock.monotonicMs()
+      this.#behindSinceMs = new Map(
+        table.behind(documents).map((name) => [name, this.#behindSinceMs.get(name) ?? nowMs]),
+      )
       for (const name of table.missing(documents)) this.#missing.add(name)
       if (this.#missing.size > 0 && !this.#searching) this.#scope.spawn('search', () => this.#search(table))
     })
@@ -216,6 +223,16 @@ class ControllerTerm {
         { clock, random, logger, signal, what: 'members' },
       ),
     )
+  }
+
+  /** Mends documents that have gone back: a watch that is merely late shows the newest long before. */
+  async #renewOld(table: AssignmentTable): Promise<void> {
+    const nowMs = this.#context.settings.seams.clock.monotonicMs()
+    for (const [name, sinceMs] of this.#behindSinceMs) {
+      if (nowMs - sinceMs < IDLE_MS) continue
+      this.#behindSinceMs.delete(name)
+      await table.renew(name)
+    }
   }
 
   /** Looks for what a watch does not show. What is missed again meanwhile is looked for again: it may have gone since. */
