@@ -39,6 +39,8 @@ export class Cursor {
   /** Everything in the file before this has been parsed. */
   #position: number
   #badFrom: number | undefined
+  /** The file's seal has been read, and the next file not entered yet. */
+  #sealed = false
   /** Read from `#position` on, and not parsed yet. */
   #rest: Buffer = Buffer.alloc(0)
 
@@ -72,6 +74,12 @@ export class Cursor {
       this.#refuseTruncated()
       const left = limit - this.#segment.base - this.#position
       if (left <= 0) return this.#done([], limit)
+      if (this.#sealed) {
+        // Before anything else is read, also where this failed before: nothing behind a seal counts.
+        await this.#follow()
+        need = 1
+        continue
+      }
       if (this.#rest.byteLength < need) {
         this.#rest = await this.#bytes(Math.min(left, Math.max(need, wanted)))
         if (this.#rest.byteLength < need) throw lostTail(this.#segment, this.#position + need)
@@ -82,10 +90,8 @@ export class Cursor {
       this.#badFrom = parsed.badFrom
       const records = this.#recordsOf(parsed)
       need = Math.max(1, parsed.need)
-      if (parsed.sealed) {
-        await this.#follow()
-        need = 1
-      } else if (records.length === 0 && need > limit - this.#segment.base - this.#position) {
+      this.#sealed = parsed.sealed
+      if (!parsed.sealed && records.length === 0 && need > limit - this.#segment.base - this.#position) {
         // The limit is where a record ends, so nothing can reach beyond it.
         if (this.#segment.base + this.#position < limit) throw lostTail(this.#segment, limit - this.#segment.base)
       }
@@ -131,6 +137,7 @@ export class Cursor {
     this.#segment = segment
     this.#position = segmentHeaderBytes
     this.#badFrom = undefined
+    this.#sealed = false
     this.#rest = Buffer.alloc(0)
   }
 

@@ -122,7 +122,12 @@ export class EmbeddedCommitLog implements CommitLog {
 
   release(address: LogAddress, before: Offset, { signal }: CallOptions): Promise<void> {
     return this.#life.call(signal, async ({ store }) => {
-      if (partsOf(address) === undefined || !(await folderExists(folderOf(store, address)))) return
+      if (partsOf(address) === undefined) return
+      const folder = folderOf(store, address)
+      const exists = await folderExists(folder).catch((error: unknown) => {
+        throw logError(folder, error)
+      })
+      if (!exists) return
       await this.#with(store, address, (journal) => journal.truncate(Number(before)))
     })
   }

@@ -1,11 +1,12 @@
-import { appendFile, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommitLog, LogBatch, TokenLog } from '@kagami/core/contract'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { partsOf } from '../src/names.js'
 import { encodeRecord, recordTypes } from '../src/record.js'
 import { decodeHeader, seedOf, segmentHeaderBytes } from '../src/segment.js'
-import { none, openLog, options, readAll, readTexts, startNode, testFolder } from './support.js'
+import { pause } from './processes.js'
+import { none, openLog, options, reachedFolder, readAll, readTexts, startNode, testFolder } from './support.js'
 
 /** The files of a log, the oldest first. */
 async function filesOf(dir: string, address: string): Promise<string[]> {
@@ -226,6 +227,112 @@ describe('a log that was cut or damaged', () => {
       })
       await expect(reopened(dir, address)).rejects.toMatchObject({ code })
     }
+  })
+})
+
+describe('a folder that can not be reached for a while', () => {
+  const settings = { segmentBytes: 65_536 }
+  const large = (i: number): Buffer => Buffer.from(`r${i}`.padEnd(9_000, '.'))
+  const name = (bytes: Uint8Array): string => Buffer.from(bytes).toString().replace(/\.+$/, '')
+
+  async function reached() {
+    const folder = await reachedFolder()
+    onTestFinished(folder.remove)
+    const a = await startNode(folder.wayOf('a'), 'a', settings)
+    const b = await startNode(folder.wayOf('b'), 'b', settings)
+    const handle = await openLog(a.log)
+    return { folder, log: a.log, handle, other: await openLog(b.log, 'orders', handle.address) }
+  }
+
+  it('is told to whoever asks for what lies there, retryably, and works when it is back', async () => {
+    const { folder, log, handle } = await reached()
+    await appendTexts(handle, numbered(3))
+    const mend = folder.cut('a')
+    for (const [what, call] of [
+      ['range', () => handle.range(options)],
+      ['truncate', () => handle.truncate(1n, options)],
+      ['find', () => log.find('orders', none, options)],
+      ['allocate', () => log.allocate('carts', none, options)],
+      ['open', () => openLog(log, 'carts', handle.address.replace(/.$/, '1'))],
+      ['release', () => log.release(handle.address, 1n, options)],
+    ] as const) {
+      await expect(call(), what).rejects.toMatchObject({ code: 'KAGAMI_LOG_UNAVAILABLE', retryable: true })
+    }
+    mend()
+    await appendTexts(handle, ['after'])
+    expect(await readTexts(handle)).toEqual([...numbered(3), 'after'])
+    expect(await log.find('orders', none, options)).toEqual([handle.address])
+  })
+
+  it('takes an append only where others can read it, whether it goes into an open file or needs another', async () => {
+    const { folder, handle, other } = await reached()
+    await handle.append(large(0), options)
+    const mend = folder.cut('a')
+    const acknowledged = ['r0']
+    let refused = 0
+    for (let i = 1; i < 20; i++) {
+      await handle.append(large(i), options).then(
+        () => acknowledged.push(`r${i}`),
+        (error: unknown) => {
+          refused++
+          expect(error).toMatchObject({ code: 'KAGAMI_LOG_UNAVAILABLE', retryable: true })
+        },
+      )
+      const texts = (await readAll(other)).map(({ bytes }) => name(bytes))
+      expect(texts.filter((text) => acknowledged.includes(text))).toEqual(acknowledged)
+    }
+    expect(refused, 'appends that needed another file').toBeGreaterThan(0)
+    mend()
+    await handle.append(large(20), options)
+    expect((await readAll(other)).map(({ bytes }) => name(bytes)).at(-1)).toBe('r20')
+  })
+
+  it('keeps a reader waiting, who then goes on without a gap', async () => {
+    const { folder, handle, other } = await reached()
+    await other.append(large(0), options)
+    const read: string[] = []
+    const reading = (async () => {
+      for await (const { records } of handle.read(0n, { ...options, lookMs: 20, maxBatchBytes: 30_000 })) {
+        read.push(...records.map(({ bytes }) => name(bytes)))
+        if (read.at(-1) === 'r19') return
+      }
+    })()
+    const mend = folder.cut('a')
+    for (let i = 1; i < 20; i++) await other.append(large(i), options)
+    await Promise.race([reading, pause(300)])
+    expect(read.at(-1), 'what lies in a file that can not be opened').not.toBe('r19')
+    mend()
+    await reading
+    expect(read).toEqual(numbered(20))
+  })
+
+  it('keeps a reader waiting also at a file’s end, and loses nothing of what was read before it', async () => {
+    const { folder, handle, other } = await reached()
+    await other.append(large(0), options)
+    const root = join(folder.path, (await readdir(folder.path))[0]!)
+    // Nobody tells of the next file, only of what lies in it.
+    for (const card of await readdir(join(root, 'peers'))) await rm(join(root, 'peers', card))
+    const c = await startNode(folder.path, 'c', settings)
+    await rm(join(root, 'peers'), { recursive: true })
+    await mkdir(join(root, 'peers'))
+    const silentWriter = await openLog(c.log, 'orders', handle.address)
+    const reading = handle.read(0n, { ...options, lookMs: 60_000, maxBatchBytes: 10_000 })[Symbol.asyncIterator]()
+    const next = async (): Promise<string[]> => {
+      const { records } = (await reading.next()).value as LogBatch
+      return records.map(({ bytes }) => name(bytes))
+    }
+    const read = await next()
+    for (let i = 1; i < 20; i++) await silentWriter.append(large(i), options)
+    const mend = folder.cut('a')
+    await appendTexts(other, ['last'])
+    const rest = (async () => {
+      while (read.at(-1) !== 'last') read.push(...(await next()))
+    })()
+    await Promise.race([rest, pause(200)])
+    expect(read.at(-1), 'what lies in a file that can not be found').not.toBe('last')
+    mend()
+    await rest
+    expect(read).toEqual([...numbered(20), 'last'])
   })
 })
 

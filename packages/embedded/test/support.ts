@@ -1,6 +1,6 @@
 /** Folders, small disks and adapters for the tests, all of which are removed again, also where a test failed. */
 import { execFile } from 'node:child_process'
-import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, renameSync, symlinkSync, unlinkSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +20,50 @@ export interface Temporary {
 export async function temporaryFolder(): Promise<Temporary> {
   const path = await mkdtemp(join(tmpdir(), 'kagami-embedded-'))
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** A folder that each node reaches by a way of its own, which can be cut. */
+export interface ReachedFolder extends Temporary {
+  /** The path by which a node reaches the folder. */
+  wayOf(node: string): string
+  /** Cuts the way of a node, until the returned function is called. */
+  cut(node: string): () => void
+  /** Cuts the ways of all nodes, until the returned function is called. */
+  cutAll(): () => void
+}
+
+/**
+ * The ways are symbolic links. A link that leads to itself fails every operation by a path with an error (ELOOP), as a broken mount
+ * would. A path that leads nowhere would not do: a folder that is not there has been deleted, and its sessions are over.
+ */
+export async function reachedFolder(): Promise<ReachedFolder> {
+  const { path: outer, remove } = await temporaryFolder()
+  const path = join(outer, 'folder')
+  mkdirSync(path)
+  const ways = new Map<string, string>()
+  const lead = (way: string, to: string): void => {
+    // In one step: in between there would be no such path.
+    symlinkSync(to, `${way}.next`)
+    renameSync(`${way}.next`, way)
+  }
+  const wayOf = (node: string): string => {
+    const way = ways.get(node) ?? join(outer, `way-of-${node}`)
+    if (!ways.has(node)) lead(way, path)
+    ways.set(node, way)
+    return way
+  }
+  const cut = (node: string): (() => void) => {
+    const way = wayOf(node)
+    lead(way, way)
+    return () => lead(way, path)
+  }
+  const cutAll = (): (() => void) => {
+    const mends = [...ways.keys()].map(cut)
+    return () => {
+      for (const mend of mends) mend()
+    }
+  }
+  return { path, remove, wayOf, cut, cutAll }
 }
 
 /** A disk of so many MiB. Needs the right to mount: a test that can't have it fails. */
