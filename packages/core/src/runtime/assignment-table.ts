@@ -93,11 +93,16 @@ export class AssignmentTable {
     return behind
   }
 
-  /** Writes a bucket anew whose document has gone back to an older version: what this controller knows is newer. */
+  /**
+   * Writes a bucket anew whose document has gone back to an older version: what this controller knows is newer.
+   * @throws KAGAMI_VERSION_CONFLICT when a later controller has written it since: its versions may be lower, too
+   */
   async renew(name: string): Promise<void> {
     const bucket = this.#bucket(name)
-    const found = await this.#session.read(`assignments/${name}`, { signal: this.#signal })
+    const path = `assignments/${name}`
+    const found = await this.#session.read(path, { signal: this.#signal })
     if (found === undefined || bucket.writing || found.version >= (bucket.version ?? 0)) return
+    if (assignmentDocument.decode(found.bytes, path).controller > this.#epoch) throw deposed()
     bucket.version = found.version
     await this.#enqueue(name, [])
   }

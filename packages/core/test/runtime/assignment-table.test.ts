@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest'
+import { KagamiError, type Document, type Session } from '../../src/contract/index.js'
+import { assignmentDocument, bucketOf, type Assignment } from '../../src/engine/documents.js'
+import { AssignmentTable } from '../../src/runtime/assignment-table.js'
+
+const assignment: Assignment = {
+  token: 'orders',
+  generation: 1,
+  incarnation: 1,
+  phase: 'open',
+  log: { address: 'log-1', identity: 'first' },
+  epoch: 2,
+  primary: { node: 'b', member: 'b1' },
+  replicas: ['a'],
+  snapshotter: 'a',
+  handoverGivenUp: null,
+}
+const bucket = bucketOf('orders')
+const path = `assignments/${bucket}`
+
+/** Documents that a test may put back to whatever it likes. */
+class Documents {
+  document: Document | undefined
+  readonly session = {
+    watch: () => [new Map(this.document === undefined ? [] : [[path, this.document]])],
+    read: () => Promise.resolve(this.document),
+    write: (name: string, bytes: Uint8Array, expected: number | undefined) => {
+      if (this.document?.version !== expected)
+        return Promise.reject(new KagamiError('KAGAMI_VERSION_CONFLICT', 'another version'))
+      this.document = { name, version: (expected ?? 0) + 1, bytes }
+      return Promise.resolve(this.document.version)
+    },
+  } as unknown as Session
+
+  put(version: number, controller: number, tokens: readonly Assignment[]): void {
+    this.document = { name: path, version, bytes: assignmentDocument.encode({ controller, tokens }) }
+  }
+
+  get shown(): ReadonlyMap<string, Document> {
+    return new Map(this.document === undefined ? [] : [[path, this.document]])
+  }
+
+  get content(): { readonly controller: number; readonly tokens: readonly Assignment[] } {
+    return assignmentDocument.decode(this.document?.bytes ?? new Uint8Array(0), path)
+  }
+}
+
+const older: Assignment = { ...assignment, epoch: 1, primary: { node: 'a', member: 'a1' }, replicas: ['b'] }
+
+async function ruling(documents: Documents): Promise<AssignmentTable> {
+  documents.put(7, 3, [older])
+  const table = await AssignmentTable.takeOver(documents.session, 5, new AbortController().signal)
+  await table.put([assignment])
+  return table
+}
+
+test('a document that has gone back to an older version is written anew', async () => {
+  const documents = new Documents()
+  const table = await ruling(documents)
+  expect(table.behind(documents.shown)).toEqual([])
+  documents.put(4, 2, [older])
+  expect(table.behind(documents.shown)).toEqual([bucket])
+  await table.renew(bucket)
+  expect(documents.content).toMatchObject({ controller: 5, tokens: [assignment] })
+  await table.put([{ ...assignment, epoch: 3 }])
+  expect(documents.content.tokens[0]?.epoch).toBe(3)
+})
+
+test('S9: a document that a later controller has written is left as it is, though its version is lower', async () => {
+  const documents = new Documents()
+  const table = await ruling(documents)
+  documents.put(4, 6, [older])
+  await expect(table.renew(bucket)).rejects.toMatchObject({ code: 'KAGAMI_VERSION_CONFLICT' })
+  expect(documents.content).toMatchObject({ controller: 6, tokens: [older] })
+})
