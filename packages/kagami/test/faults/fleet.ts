@@ -77,6 +77,15 @@ export class Fleet implements AsyncDisposable {
     }
   }
 
+  /** Waits until more writes were acknowledged than there had been. */
+  async goesOn(before: number, timeoutMs = 10_000): Promise<void> {
+    const until = performance.now() + timeoutMs
+    while (this.acked.size <= before) {
+      if (performance.now() > until) throw new Error(`no write was acknowledged for ${timeoutMs} ms`)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+
   /** The node that has the role, by what the nodes say. */
   async find(select: (status: Status) => boolean): Promise<Worker | undefined> {
     for (const worker of this.alive) if (select(await worker.ask<Status>('status'))) return worker
