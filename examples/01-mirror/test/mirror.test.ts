@@ -12,8 +12,11 @@ test(
     const dir = join(bench.tmp, 'data')
     const first = bench.run('process', 'token1', '--dir', dir)
     const second = bench.run('process', 'token2', '--dir', dir)
-    await Promise.all([first.said(/sees token2 at line 3/), second.said(/sees token1 at line 3/)])
-    expect(first.output).toContain('sees token2 at line 3: written by the process of token2')
+    // Each looks now and then, so it need not see every line.
+    await Promise.all([
+      first.said(/sees token2 at line ([3-9]|\d\d+): written by the process of token2/),
+      second.said(/sees token1 at line ([3-9]|\d\d+): written by the process of token1/),
+    ])
 
     second.child.kill('SIGKILL')
     await second.exited
@@ -34,7 +37,8 @@ test(
       ...[...first.output.matchAll(/wrote line (\d+) of token2/g)].map((match) => Number(match[1])),
     )
     expect(next).toBe(before + 1)
-    await first.said(new RegExp(`sees token2 at line ${next}: written by the process of token2`))
+    // Behind its own lines, the other one sees those of the process that returned.
+    await first.said(/is the primary of token2 no more[^]*sees token2 at line \d+: written by the process of token2/)
 
     for (const program of [first, returned]) program.child.kill('SIGTERM')
     expect(await Promise.all([first.exited, returned.exited])).toEqual([0, 0])
@@ -51,7 +55,7 @@ test('the one command shows all of it, and leaves no process and no file', { tim
   expect([bench.files(), bench.processes()]).toEqual([[], []])
 })
 
-test.each([/two processes/, /sees token2 at line 2/, /kill -9/])(
+test.each([/two processes/, /sees token2 at line [2-9]/, /kill -9/])(
   'Ctrl-C after %s leaves no process and no file',
   { timeout: PATIENCE_MS },
   async (moment) => {
