@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Coordinator, Document, Session } from '../../src/contract/index.js'
 import { bucketOf } from '../../src/engine/documents.js'
-import { eventually, TestCluster } from './harness.js'
+import { delegate, eventually, TestCluster } from './harness.js'
 
 const prefix = 'assignments/'
 
@@ -79,14 +79,4 @@ function signal(): { readonly isSet: Promise<void>; set(): void } {
   let set: () => void = () => undefined
   const isSet = new Promise<void>((resolve) => (set = resolve))
   return { isSet, set: () => set() }
-}
-
-function delegate<T extends object>(target: T, own: Partial<Record<keyof T, unknown>>): T {
-  return new Proxy(target, {
-    get(_, key) {
-      if (Object.hasOwn(own, key)) return own[key as keyof T]
-      const value = Reflect.get(target, key) as unknown
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
 }

@@ -105,3 +105,14 @@ export async function eventually<T>(
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
+
+/** An object that does as `target` does, but for `own`. */
+export function delegate<T extends object>(target: T, own: Partial<Record<keyof T, unknown>>): T {
+  return new Proxy(target, {
+    get(_, key) {
+      if (Object.hasOwn(own, key)) return own[key as keyof T]
+      const value = Reflect.get(target, key) as unknown
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+}

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { CommitLog, TokenLog } from '../../src/contract/index.js'
 import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
 import type { LimitOptions } from '../../src/runtime/api.js'
-import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 const limits: LimitOptions = { lookMs: 50, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 } }
 
@@ -105,16 +105,6 @@ class Swallowing {
     if (fate === 'lands') log.append(...call).catch(() => undefined)
     return new Promise(() => undefined)
   }
-}
-
-function delegate<T extends object>(target: T, own: Partial<Record<keyof T, unknown>>): T {
-  return new Proxy(target, {
-    get(_, key) {
-      if (Object.hasOwn(own, key)) return own[key as keyof T]
-      const value = Reflect.get(target, key) as unknown
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
 }
 
 test('an append that is never answered is repeated with the same bytes, and takes effect once', async () => {
