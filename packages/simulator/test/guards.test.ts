@@ -95,7 +95,7 @@ const guards: readonly (readonly [
     [
       {
         file: 'engine/assignment-steps.js',
-        guard: 'let next = heal(assignment, input);',
+        guard: 'let next = heal(assignment, input.view);',
         instead: 'let next = assignment;',
       },
     ],

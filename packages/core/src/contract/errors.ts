@@ -71,7 +71,7 @@ export type KagamiErrorCode =
   | 'KAGAMI_SNAPSHOT_MISSING'
   /** A snapshot of that id is already published. */
   | 'KAGAMI_SNAPSHOT_EXISTS'
-  /** The state machine could not be captured, persisted or restored. */
+  /** The state machine could not be made, captured, persisted or restored. */
   | 'KAGAMI_SNAPSHOT_FAILED'
   /** The store, or the log, has no room left. */
   | 'KAGAMI_STORE_FULL'

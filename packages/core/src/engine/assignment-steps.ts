@@ -40,7 +40,7 @@ export interface StepInput {
 
 /** The next assignment of an open token; the very same object where there is nothing to do. */
 export function nextStep(assignment: Assignment, input: StepInput): Assignment {
-  let next = heal(assignment, input)
+  let next = heal(assignment, input.view)
   if (next.phase !== 'open') return next
   const fresh = next.epoch === 0
   next = ensurePrimary(next, input)
@@ -53,13 +53,17 @@ export function nextStep(assignment: Assignment, input: StepInput): Assignment {
  * A copy that has read a higher epoch or incarnation than the assignment's says so: the documents are older than the log.
  * Takes over what the log says, so that the next promotion is above it.
  */
-function heal(assignment: Assignment, { view }: StepInput): Assignment {
+export function heal(assignment: Assignment, view: ClusterView): Assignment {
   let healed = assignment
   for (const node of view.nodes.keys()) {
     const seen = view.report(node, assignment.token)?.seen
     if (!seen) continue
     const above = compareEpochs(seen, healed)
-    if (above < 0 || (above === 0 && healed.primary?.node !== node)) continue
+    if (seen.incarnation === healed.incarnation && seen.log.identity !== healed.log.identity) {
+      // Two logs claim one incarnation. Nothing was acknowledged in one that never had a primary; of two that had, people must choose.
+      if (healed.epoch > 0) continue
+      healed = { ...healed, epoch: seen.epoch, log: seen.log }
+    } else if (above < 0 || (above === 0 && healed.primary?.node !== node)) continue
     healed = {
       ...healed,
       incarnation: seen.incarnation,

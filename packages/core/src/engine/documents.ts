@@ -15,6 +15,25 @@ export function bucketOf(token: string): string {
   return (crc32(token) % BUCKETS).toString(16).padStart(2, '0')
 }
 
+/**
+ * The creation that an incarnation belongs to. Incarnation 2g − 1 is the life of a token's creation g, and 2g its end: so a removal ends no later
+ * creation, whatever documents were lost in between.
+ */
+export function generationOf(incarnation: number): number {
+  return Math.ceil(incarnation / 2)
+}
+
+/** Whether a spec says later than another what people want: of a later creation, or of its removal, which is for good. */
+export function isLater(spec: Spec, than: Spec | undefined): boolean {
+  if (than === undefined || spec.generation !== than.generation) return spec.generation > (than?.generation ?? 0)
+  return spec.removed && !than.removed
+}
+
+/** The lowest incarnation of this creation, or of a later one, that is above another. */
+export function incarnationAbove(other: number, generation: number): number {
+  return Math.max(2 * generation - 1, other + 1 + (other % 2))
+}
+
 export interface LogRef {
   readonly address: string
   readonly identity: string
@@ -23,7 +42,7 @@ export interface LogRef {
 /** What people want of a token. Written by any node, by compare-and-set. */
 export interface Spec {
   readonly token: string
-  /** Grows each time the token is created. */
+  /** Which creation of the token this is about, from 1 on; see {@link generationOf}. */
   readonly generation: number
   readonly removed: boolean
   readonly replicas: number
@@ -42,8 +61,6 @@ export interface Spec {
 /** Where a token is. Written by the controller only. */
 export interface Assignment {
   readonly token: string
-  /** The spec's generation that this follows. */
-  readonly generation: number
   readonly incarnation: number
   /**
    * opening: the open frame is not read back yet. deleting: the frame that ends the incarnation isn't. deleted: it is; log and
@@ -153,7 +170,7 @@ function documentCodec<T extends object>(what: string): DocumentCodec<T> {
 function badDocument(name: string, why: string, cause?: unknown): KagamiError {
   return new KagamiError(
     'KAGAMI_BAD_DOCUMENT',
-    `the coordinator's document ${name} ${why}; something other than Kagami wrote it. Remove it, or use another cluster name`,
+    `the coordinator's document ${name} ${why}; something other than Kagami wrote it. Put back what was there, or remove it while the nodes run: they write what they hold anew`,
     { cause },
   )
 }

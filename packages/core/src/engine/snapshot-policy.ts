@@ -44,21 +44,25 @@ export interface Retention {
 }
 
 /**
- * Keeps the newest `keep` verified snapshots of the incarnation. With fewer than that, nothing is removed and nothing
+ * Keeps the newest `keep` verified snapshots of the incarnation in its log. With fewer than that, nothing is removed and nothing
  * truncated; else what is older than the oldest kept one goes, and the log may be truncated below that one's anchor, which the
  * restored reader compares first. Snapshots that are newer and not verified yet stay.
  */
 export function retention(
   refs: readonly SnapshotRef[],
   verified: ReadonlySet<string>,
-  incarnation: number,
+  { incarnation, identity }: { readonly incarnation: number; readonly identity: string },
   keep: number,
 ): Retention {
   const sorted = newestFirst(refs)
-  const kept = sorted.filter((ref) => ref.meta.incarnation === incarnation && verified.has(ref.meta.id)).slice(0, keep)
+  const own = ({ meta }: SnapshotRef): boolean => meta.incarnation === incarnation && meta.log.identity === identity
+  const kept = sorted.filter((ref) => own(ref) && verified.has(ref.meta.id)).slice(0, keep)
   const oldest = kept[kept.length - 1]
   if (oldest === undefined || kept.length < keep) return { kept, remove: [], truncateBefore: undefined }
-  const remove = sorted.slice(sorted.indexOf(oldest) + 1).filter((ref) => ref.meta.incarnation <= incarnation)
+  // One of the same incarnation in another log is no older state of this one.
+  const remove = sorted
+    .slice(sorted.indexOf(oldest) + 1)
+    .filter((ref) => ref.meta.incarnation < incarnation || own(ref))
   return { kept, remove, truncateBefore: lowestAnchor(kept) }
 }
 
@@ -74,17 +78,17 @@ export type Coverage =
   | 'below'
   /** The log ends at or before the snapshot's anchor: the log has lost records that were read. */
   | 'beyond'
-  /** Of another incarnation, or of another log. */
+  /** Of an older incarnation, or of another log. */
   | 'other'
 
-/** Whether a copy of this incarnation can go on from the snapshot. */
+/** Whether a copy of this incarnation can go on from the snapshot. One of a newer incarnation says that the assignment is old. */
 export function coverage(
   ref: SnapshotRef,
   incarnation: number,
   identity: string,
   range: { readonly start: Offset; readonly end: Offset },
 ): Coverage {
-  if (ref.meta.incarnation !== incarnation || ref.meta.log.identity !== identity) return 'other'
+  if (ref.meta.incarnation < incarnation || ref.meta.log.identity !== identity) return 'other'
   const anchor = BigInt(ref.meta.anchor.offset)
   if (anchor < range.start) return 'below'
   return anchor < range.end ? 'covered' : 'beyond'

@@ -17,12 +17,20 @@ import {
 import {
   copiesOf,
   countRound,
+  heal,
   nextStep,
   pinnedPrimary,
   type ClusterView,
   type NodeView,
 } from '../engine/assignment-steps.js'
-import { reportDocument, specDocument, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
+import {
+  generationOf,
+  reportDocument,
+  specDocument,
+  type Assignment,
+  type CopyReport,
+  type Spec,
+} from '../engine/documents.js'
 import { AssignmentTable, deposed } from './assignment-table.js'
 import { DocumentTable } from './directory.js'
 import type { Events } from './events.js'
@@ -30,11 +38,11 @@ import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import type { Settings } from './options.js'
 import { Scope } from './scope.js'
 import {
-  adoptIncarnation,
-  allocateIncarnation,
+  beginIncarnation,
   cleanUp,
   endIncarnation,
   openIncarnation,
+  newerIncarnation,
   type LifecycleContext,
 } from './token-lifecycle.js'
 import { backoffMs, linkedAbort, Semaphore, sleep, Wakeup } from './waiting.js'
@@ -123,8 +131,12 @@ class ControllerTerm {
   readonly #specs = new DocumentTable<Spec>((bytes, name) => specDocument.decode(bytes, name).tokens)
   readonly #reports = new DocumentTable<ReportEntry>(decodeReports)
   readonly #busy = new Set<string>()
+  /** Logs that were given to tokens whose assignments are yet to be written. */
   readonly #reserved = new Set<string>()
   readonly #lostAtMs = new Map<string, number>()
+  #held: ReadonlySet<string> | undefined
+  /** When a newer incarnation of a token was looked for last. */
+  readonly #soughtAtMs = new Map<string, number>()
   /** Buckets of assignments that a watch did not show. */
   readonly #missing = new Set<string>()
   #searching = false
@@ -251,11 +263,12 @@ class ControllerTerm {
   }
 
   async #round(table: AssignmentTable, members: readonly LiveMember[]): Promise<void> {
+    this.#held = undefined
     const view = this.#view(table, members)
     const open: { readonly assignment: Assignment; readonly spec: Spec }[] = []
     for (const spec of this.#specs.values()) {
       const assignment = table.get(spec.token)
-      if (this.#lifecycle(table, spec, assignment)) continue
+      if (this.#lifecycle(table, spec, assignment, view)) continue
       if (assignment !== undefined && assignment.phase === 'open') open.push({ assignment, spec })
     }
     const targets = this.#place(open, view)
@@ -271,11 +284,32 @@ class ControllerTerm {
         restoresPerNode: this.#context.settings.restoresPerNode,
       })
       if (next !== assignment) changed.push(next)
+      else if (next.primary === null) this.#seekNewer(table, next, view)
     }
     if (changed.length === 0) return
     await table.put(changed)
     // What one step allows may be the next step's condition.
     this.#wakeup.wake()
+  }
+
+  /**
+   * No node finds the beginning of this incarnation: if there is a newer one, the documents have gone back, and nobody is left who would tell.
+   */
+  #seekNewer(table: AssignmentTable, assignment: Assignment, view: ClusterView): void {
+    const { token } = assignment
+    const reports = [...view.nodes.keys()]
+      .map((node) => view.report(node, token))
+      .filter((report) => report !== undefined)
+    if (!reports.some(({ error }) => error === 'KAGAMI_LOG_GAP' || error === 'KAGAMI_LOG_REPLACED')) return
+    if (reports.some(({ phase }) => phase !== 'failed')) return
+    const nowMs = this.#context.settings.seams.clock.monotonicMs()
+    if (nowMs - (this.#soughtAtMs.get(token) ?? -Infinity) < IDLE_MS) return
+    this.#soughtAtMs.set(token, nowMs)
+    this.#begin(table, token, async (context) => {
+      const newer = await newerIncarnation(context, assignment, this.#logsHeld(table))
+      if (newer !== undefined) this.#soughtAtMs.delete(token)
+      return newer
+    })
   }
 
   /** Live nodes, and those that were lost a short while ago and that an assignment still names. */
@@ -352,25 +386,28 @@ class ControllerTerm {
   }
 
   /** Begins what a token's life needs next. True when its assignment is not to be touched otherwise. */
-  #lifecycle(table: AssignmentTable, spec: Spec, assignment: Assignment | undefined): boolean {
+  #lifecycle(table: AssignmentTable, spec: Spec, assignment: Assignment | undefined, view: ClusterView): boolean {
     const { token } = spec
     if (this.#busy.has(token)) return true
-    // A token that is gone though its spec is not removed: it was created again, or the log knew of a deletion that the documents have lost.
-    if (assignment === undefined || assignment.phase === 'gone') {
-      const { adopt } = spec
-      // One that is to be taken over and removed is taken over first: what it left behind must be ended, too.
-      if (spec.removed && (adopt === null || assignment !== undefined)) return true
-      if (adopt !== null && assignment === undefined)
-        this.#begin(table, token, () => Promise.resolve(adoptIncarnation(spec, adopt, this.#holders(token))))
-      else this.#begin(table, token, (context) => this.#allocate(context, spec, assignment))
+    const healed = assignment === undefined ? undefined : heal(assignment, view)
+    if (assignment !== undefined && healed !== undefined && healed.incarnation > assignment.incarnation) {
+      this.#begin(table, token, () => Promise.resolve(healed))
       return true
     }
-    const ended = spec.removed || spec.generation > assignment.generation
+    // A token that is gone though its spec is not removed: it was created again, or the log knew of a deletion that the documents have lost.
+    if (assignment === undefined || assignment.phase === 'gone') {
+      const settled =
+        assignment !== undefined && spec.removed && generationOf(assignment.incarnation) >= spec.generation
+      if (!settled) this.#begin(table, token, (context) => this.#beginIncarnation(context, spec, assignment))
+      return true
+    }
+    const generation = generationOf(assignment.incarnation)
+    const ended = spec.generation > generation || (spec.generation === generation && spec.removed)
     switch (assignment.phase) {
       case 'opening':
         this.#begin(table, token, (context) =>
           this.#shares(table, assignment)
-            ? this.#allocate(context, spec, assignment)
+            ? this.#beginIncarnation(context, spec, assignment)
             : openIncarnation(context, assignment),
         )
         return true
@@ -388,7 +425,12 @@ class ControllerTerm {
     }
   }
 
-  #begin(table: AssignmentTable, token: string, work: (context: LifecycleContext) => Promise<Assignment>): void {
+  /** Does the work, again and again where it fails, and writes what comes out. */
+  #begin(
+    table: AssignmentTable,
+    token: string,
+    work: (context: LifecycleContext) => Promise<Assignment | undefined>,
+  ): void {
     const { settings, log, store } = this.#context
     const { clock, random, logger } = settings.seams
     this.#busy.add(token)
@@ -396,7 +438,11 @@ class ControllerTerm {
       for (let failures = 0; ; failures++) {
         const release = await this.#places.acquire(signal)
         try {
-          await table.put([await work({ log, store, clock, signal })])
+          const next = await work({ log, store, clock, signal })
+          if (next === undefined) break
+          await table.put([next])
+          // From here on the table says who has the log.
+          this.#reserved.delete(next.log.address)
           break
         } catch (error) {
           if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST'))
@@ -426,15 +472,40 @@ class ControllerTerm {
     return false
   }
 
-  async #allocate(context: LifecycleContext, spec: Spec, before: Assignment | undefined): Promise<Assignment> {
+  async #beginIncarnation(context: LifecycleContext, spec: Spec, before: Assignment | undefined): Promise<Assignment> {
     const table = this.#table as AssignmentTable
-    const inUse = new Set(this.#reserved)
-    for (const assignment of table.values()) if (assignment.phase !== 'gone') inUse.add(assignment.log.address)
-    const next = await allocateIncarnation(context, spec, before, inUse)
+    const { token } = spec
+    const inUse = this.#logsInUse(table)
+    const next = await beginIncarnation(context, spec, before, {
+      inUse,
+      held: this.#logsHeld(table),
+      holders: this.#holders(token),
+    })
+    if (next.phase !== 'opening') return next
     // Two tokens that are created at once may be given the same empty log: the second asks again.
-    if (this.#reserved.has(next.log.address)) return this.#allocate(context, spec, before)
+    if (this.#logsInUse(table).has(next.log.address)) return this.#beginIncarnation(context, spec, before)
     this.#reserved.add(next.log.address)
     return next
+  }
+
+  #logsInUse(table: AssignmentTable): ReadonlySet<string> {
+    const inUse = new Set(this.#reserved)
+    for (const { phase, log } of table.values()) if (phase !== 'gone') inUse.add(log.address)
+    return inUse
+  }
+
+  /** The logs of which a live node says that it follows them as assigned. Asked for once in a round: it costs a look at every report. */
+  #logsHeld(table: AssignmentTable): ReadonlySet<string> {
+    if (this.#held !== undefined) return this.#held
+    const live = new Set((this.#members ?? []).map(({ member }) => member))
+    const held = new Set<string>()
+    for (const { member, report } of this.#reports.values()) {
+      if (!live.has(member) || report.phase !== 'running' || report.seen !== null) continue
+      const assignment = table.get(report.token)
+      if (assignment?.phase === 'open' && assignment.incarnation === report.incarnation)
+        held.add(assignment.log.address)
+    }
+    return (this.#held = held)
   }
 
   /** The live nodes that report a copy. */

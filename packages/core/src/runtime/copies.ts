@@ -3,7 +3,7 @@
  * another. A token whose documents have vanished is kept: only an assignment may take a copy away.
  */
 import type { KagamiError } from '../contract/index.js'
-import type { Assignment, CopyReport } from '../engine/documents.js'
+import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
 import { assignsCopy } from '../engine/assignment-steps.js'
 import { Copy, type CopyContext } from './copy.js'
 
@@ -46,8 +46,10 @@ export class Copies<R, C> {
     const wanted = assignsCopy(assignment, this.#node)
     if (copy !== undefined) {
       if (wanted && this.#same(copy, assignment)) return copy.assign(assignment)
-      // The documents are older than the log: this copy stays, and tells the controller of what it has read.
+      // The documents are older than the log, or speak of another log: this copy stays, and tells the controller of what it has read.
       if (assignment.incarnation < copy.incarnation) return copy.assign({ ...assignment, log: copy.assignment.log })
+      if (assignment.incarnation === copy.incarnation && !sameLog(copy.assignment.log, assignment.log))
+        return copy.contradict(assignment.log)
       this.#retire(token, copy)
     }
     if (!wanted || this.#failed.get(token)?.member === this.#context.member()) return
@@ -110,11 +112,10 @@ export class Copies<R, C> {
   }
 
   #same(copy: Copy<R, C>, assignment: Assignment): boolean {
-    const { address, identity } = copy.assignment.log
-    return (
-      copy.incarnation === assignment.incarnation &&
-      address === assignment.log.address &&
-      identity === assignment.log.identity
-    )
+    return copy.incarnation === assignment.incarnation && sameLog(copy.assignment.log, assignment.log)
   }
+}
+
+function sameLog(a: LogRef, b: LogRef): boolean {
+  return a.address === b.address && a.identity === b.identity
 }

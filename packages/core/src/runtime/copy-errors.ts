@@ -39,11 +39,27 @@ export function applyFailed(token: string, { incarnation, index }: Position, cau
   )
 }
 
+export function noMachine(token: string, cause: unknown): KagamiError {
+  return new KagamiError(
+    'KAGAMI_SNAPSHOT_FAILED',
+    `option stateMachine threw for '${token}': ${cause instanceof Error ? cause.message : String(cause)}. Mend it, and restart this node`,
+    { cause, details: { token } },
+  )
+}
+
 export function replaced(token: string, address: string): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_REPLACED',
     `the log at '${address}' is not the one that token '${token}' was opened in; it was deleted and created anew. Bring it back, or remove the token`,
     { details: { token, address } },
+  )
+}
+
+export function twoLogs(token: string, incarnation: number, own: string, other: string): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_REPLACED',
+    `two logs claim incarnation ${incarnation} of '${token}': this copy reads '${own}', and the coordinator names '${other}'. Both are kept. Bring back newer documents of the coordinator, or remove the token`,
+    { details: { token, incarnation, own, other } },
   )
 }
 

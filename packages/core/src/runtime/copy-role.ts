@@ -20,6 +20,8 @@ export interface RoleContext {
   readonly replicator: Replicator
   readonly events: Events
   assignment(): Assignment
+  /** Whether the coordinator names another log for this incarnation than the one that this copy reads. */
+  contradicted(): boolean
   state(): CopyState
   /** Whether the copy is restored, reads on, and has not failed. */
   running(): boolean
@@ -66,7 +68,10 @@ export class CopyRole {
     const assignment = this.#context.assignment()
     const state = this.#context.state()
     const member = this.#context.member()
-    const mine = member !== undefined && assignment.primary?.member === member && assignment.incarnation === incarnation
+    const contradicted = this.#context.contradicted()
+    const named =
+      member !== undefined && assignment.primary?.member === member && assignment.incarnation === incarnation
+    const mine = named && !contradicted
     const highest = compareEpochs(this.#used, state) > 0 ? this.#used : state
     const live = replicator.live
     if (live !== undefined && !(mine && live.epoch === assignment.epoch)) this.stepDown('another primary is assigned')
@@ -75,7 +80,7 @@ export class CopyRole {
       if (mine && replicator.live === undefined) {
         if (compareEpochs(assignment, highest) > 0 && !state.deleted) this.#promote(assignment)
         else refusal = this.#seen(highest)
-      } else if (!mine && compareEpochs(assignment, state) < 0) {
+      } else if (contradicted || (!mine && compareEpochs(assignment, state) < 0)) {
         refusal = this.#seen(state)
       }
     }

@@ -16,7 +16,7 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import { admit, compareEpochs, emptyState, type CopyState } from '../engine/admission.js'
-import type { Assignment, CopyReport } from '../engine/documents.js'
+import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
 import {
   decodeEntries,
   decodeFrame,
@@ -36,9 +36,11 @@ import {
   diverged,
   lostTail,
   noCopy,
+  noMachine,
   notPrimary,
   overloaded,
   replaced,
+  twoLogs,
   unknownToken,
   unopened,
 } from './copy-errors.js'
@@ -101,6 +103,8 @@ export class Copy<R, C> {
   #readTo: Offset = 0n
   #inSync = false
   #error: KagamiError | undefined
+  /** Why the assignment is not followed. */
+  #contradiction: KagamiError | undefined
   #onSettled: (() => void) | undefined
 
   constructor(context: CopyContext<R, C>, assignment: Assignment) {
@@ -136,6 +140,7 @@ export class Copy<R, C> {
       replicator: this.#replicator,
       events,
       assignment: () => this.#assignment,
+      contradicted: () => this.#contradiction !== undefined,
       state: () => this.#state,
       running: () => this.#phase === 'running',
       member,
@@ -183,6 +188,14 @@ export class Copy<R, C> {
   /** The assignment has changed, and still gives this node a copy of this incarnation. */
   assign(assignment: Assignment): void {
     this.#assignment = assignment
+    this.#contradiction = undefined
+    this.#role.evaluate()
+  }
+
+  /** Another log is named for this incarnation than this copy reads. It keeps what it has, and tells the controller; it writes nothing. */
+  contradict(other: LogRef): void {
+    this.#contradiction = twoLogs(this.token, this.incarnation, this.#assignment.log.address, other.address)
+    this.#context.settings.seams.logger.error(this.#contradiction.message)
     this.#role.evaluate()
   }
 
@@ -301,7 +314,7 @@ export class Copy<R, C> {
       epoch: this.epoch,
       next: this.next,
       lag: this.lag,
-      error: this.#error,
+      error: this.#error ?? this.#contradiction,
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
       snapshotError: this.#snapshotter.error,
       appendError: this.#replicator.trouble ?? this.#markers.trouble,
@@ -372,7 +385,7 @@ export class Copy<R, C> {
       incarnation: this.incarnation,
       log,
       store,
-      newMachine: () => settings.stateMachine(token),
+      newMachine: () => this.#newMachine(),
       clock,
       random,
       logger,
@@ -392,7 +405,7 @@ export class Copy<R, C> {
     this.#progress.restart(restored.state.nextIndex)
     this.#snapshotter.restored(restored.snapshot)
     if (this.#phase === 'restoring') this.#phase = 'running'
-    this.#afterJump()
+    this.#afterJump(restored.overtaken)
     const tookMs = clock.monotonicMs() - startedMs
     const next = { incarnation: this.#state.incarnation, index: this.#progress.applied }
     metrics.observe('kagami_restore_ms', tookMs, { token })
@@ -401,8 +414,8 @@ export class Copy<R, C> {
   }
 
   /** Entries that were pending when the copy jumped over log that it had not read. */
-  #afterJump(): void {
-    const over = this.#replicator.jumped(this.#state)
+  #afterJump(overtaken: boolean): void {
+    const over = overtaken ? [...this.#replicator.terms] : this.#replicator.jumped(this.#state)
     if (over.length > 0) {
       const lost = indeterminate(this.token, 'this copy was restored past the change of primary')
       this.#replicator.end((term) => over.includes(term), lost, this.#notPrimary('another primary is in force'))
@@ -509,11 +522,11 @@ export class Copy<R, C> {
   }
 
   #onOpened(frame: OpenFrame): void {
-    const { settings, events } = this.#context
+    const { events } = this.#context
     if (frame.address !== this.#log?.address || frame.identity !== this.#log.identity) {
       throw replaced(this.token, frame.address)
     }
-    this.#machine = settings.stateMachine(this.token)
+    this.#machine = this.#newMachine()
     this.#progress.applied = 0
     this.#endOlderTerms()
     this.#wakeReaders()
@@ -587,6 +600,14 @@ export class Copy<R, C> {
       this.#progress.applied = index
       this.#fail(error, position)
       if (own !== undefined) rejectAll([own], error)
+    }
+  }
+
+  #newMachine(): StateMachine<R, C> {
+    try {
+      return this.#context.settings.stateMachine(this.token)
+    } catch (cause) {
+      throw noMachine(this.token, cause)
     }
   }
 

@@ -5,7 +5,7 @@
 import { badOption, KagamiError, type Adapter, type AdapterContext } from '../contract/index.js'
 import { copiesOf, holdsForOwner } from '../engine/assignment-steps.js'
 import type { Assignment, Spec } from '../engine/documents.js'
-import { reportDocument, bucketOf } from '../engine/documents.js'
+import { bucketOf, generationOf, isLater, reportDocument } from '../engine/documents.js'
 import { frameOverhead } from '../engine/frame.js'
 import type {
   AlterOptions,
@@ -112,6 +112,7 @@ class Node<R, C> implements Kagami<R, C> {
       random: seams.random,
       session: () => this.#membership.requireSession(),
       lives: (id) => this.#membership.members.some((member) => member.node === id),
+      assignment: (token) => this.#directory.assignment(token),
       assignments: () => this.#directory.assignments(),
     })
     this.#copies = new Copies(
@@ -188,10 +189,16 @@ class Node<R, C> implements Kagami<R, C> {
       const mine = spec.primary === 'self' && spec.owner === this.#settings.node.id
       const wish = mine && spec.handover?.to === spec.owner ? spec.handover.nonce : undefined
       await this.#directory.until(() => {
+        const latest = this.#directory.spec(name)
+        if (latest?.removed && latest.generation >= spec.generation) throw unknownToken(name)
         const assignment = this.#directory.assignment(name)
-        if (assignment === undefined || assignment.generation < spec.generation || assignment.phase !== 'open')
+        if (
+          assignment === undefined ||
+          generationOf(assignment.incarnation) < spec.generation ||
+          assignment.phase !== 'open'
+        )
           return false
-        const created = mine && spec.generation !== before?.generation
+        const created = mine && spec.generation > generationOf(before?.incarnation ?? 0)
         const claimed = wish !== undefined && assignment.handoverGivenUp !== wish
         // An owner that returns finds itself named as the primary by what its former run has left.
         const returns = mine && assignment.primary?.node === spec.owner
@@ -298,7 +305,8 @@ class Node<R, C> implements Kagami<R, C> {
       await this.#directory.until(() => {
         const assignment = this.#directory.assignment(name)
         if (assignment === undefined) return false
-        return assignment.generation > generation || assignment.phase === 'deleted' || assignment.phase === 'gone'
+        const present = generationOf(assignment.incarnation)
+        return present > generation || (present === generation && isEnded(assignment))
       }, signal)
     })
   }
@@ -450,7 +458,10 @@ class Node<R, C> implements Kagami<R, C> {
   #heard(tokens: ReadonlySet<string>): void {
     for (const token of tokens) {
       const spec = this.#directory.spec(token)
-      if (spec !== undefined) this.#remembered.set(token, spec)
+      const remembered = this.#remembered.get(token)
+      // A document that has gone back is not what people want.
+      if (spec !== undefined && !(remembered !== undefined && isLater(remembered, spec)))
+        this.#remembered.set(token, spec)
       const assignment = this.#directory.assignment(token)
       this.#copies.assigned(token, assignment)
       if (assignment !== undefined) this.#announce(assignment)
@@ -462,7 +473,7 @@ class Node<R, C> implements Kagami<R, C> {
     this.#events.emit('assigned', { token, incarnation, epoch, primary: primary?.node, replicas })
   }
 
-  /** Puts back the specs of tokens that this node holds and the coordinator has lost. */
+  /** Puts back the specs of tokens that this node holds, where the coordinator has lost them or has gone back to older ones. */
   async #reinstate(signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#settings.seams
     for (;;) {
@@ -470,18 +481,18 @@ class Node<R, C> implements Kagami<R, C> {
       for (const copy of this.#copies.values()) {
         const { token } = copy
         const remembered = this.#remembered.get(token)
-        const lost =
-          this.#directory.loaded &&
-          this.#directory.spec(token) === undefined &&
-          this.#directory.assignment(token) === undefined
-        if (!lost || remembered === undefined || remembered.removed || this.#membership.session === undefined) continue
+        if (remembered === undefined || !this.#directory.loaded || this.#membership.session === undefined) continue
         const { incarnation, epoch, phase } = copy.report()
         // A copy that has failed may be one of something that is over.
         if (incarnation === 0 || phase === 'failed') continue
-        logger.warn(`the coordinator has lost token '${token}'; putting it back`)
+        const generation = generationOf(incarnation)
+        // Where only an older creation is remembered, its options are the best that is known.
+        const wanted = generation > remembered.generation ? { ...remembered, generation, removed: false } : remembered
+        if (!isLater(wanted, this.#directory.spec(token))) continue
+        logger.warn(`the coordinator has lost what is wanted of token '${token}'; putting it back`)
         const adopt = { incarnation, epoch, log: copy.assignment.log }
         await this.#specs
-          .reinstate({ ...remembered, handover: null, adopt }, signal)
+          .reinstate({ ...wanted, handover: null, adopt }, signal)
           .catch((error: unknown) => logger.warn(`token '${token}' could not be put back; trying again`, { error }))
       }
     }
@@ -584,6 +595,10 @@ class Node<R, C> implements Kagami<R, C> {
 
 function pick({ failover, failback }: AlterOptions): AlterOptions {
   return { ...(failover === undefined ? {} : { failover }), ...(failback === undefined ? {} : { failback }) }
+}
+
+function isEnded({ phase }: Assignment): boolean {
+  return phase === 'deleted' || phase === 'gone'
 }
 
 function lostTarget(token: string, to: string): KagamiError {

@@ -2,7 +2,6 @@
  * Brings a copy to a point from which its log can be read on: the newest valid snapshot that the log still covers, else an older one, else the
  * incarnation's open frame. Never starts anywhere else: what is missing is an error, not a smaller state.
  */
-import { isDeepStrictEqual } from 'node:util'
 import {
   isKagamiError,
   KagamiError,
@@ -18,8 +17,8 @@ import {
 } from '../contract/index.js'
 import { emptyState, type CopyState } from '../engine/admission.js'
 import { decodeFrame, recordChecksum } from '../engine/frame.js'
-import { BlobReader } from '../engine/snapshot-blob.js'
 import { coverage, newestFirst } from '../engine/snapshot-policy.js'
+import { readSnapshot } from './snapshot-reader.js'
 import { backoffMs, sleep, type Semaphore } from './waiting.js'
 
 /** The last record that was read; reading goes on there and compares it first. */
@@ -35,6 +34,8 @@ export interface RestoredCopy<R, C> {
   readonly anchor: Anchor | undefined
   readonly from: Offset
   readonly snapshot: SnapshotMeta | undefined
+  /** A newer incarnation begins here, and nothing is left that says how the one asked for has ended. */
+  readonly overtaken: boolean
 }
 
 export interface RestoreContext<R, C> {
@@ -61,6 +62,7 @@ export interface RestoreContext<R, C> {
 }
 
 /**
+ * @throws KAGAMI_SNAPSHOT_FAILED when the state machine refuses what would serve, and there is nothing else
  * @throws KAGAMI_LOG_GAP when neither a snapshot nor the log holds the beginning
  * @throws KAGAMI_LOG_LOST_TAIL when a snapshot holds more than the log
  * @throws KAGAMI_LOG_UNAVAILABLE, KAGAMI_LOG_REPLACED, the signal's reason
@@ -78,7 +80,7 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
       // The log's end may be a stale answer, so it takes a while until it is believed.
       if (!patient) throw lostTail(token, found.beyond)
     } else if (found.conclusive && found.looked === before && (found.damaged === 0 || !patient)) {
-      throw gap(context, found.start, found.snapshots)
+      throw isKagamiError(found.failure, 'KAGAMI_SNAPSHOT_FAILED') ? found.failure : gap(context, found)
     }
     before = found.looked
     await sleep(clock, backoffMs(attempt, context.retryMs, context.random), signal)
@@ -91,8 +93,10 @@ interface NothingFound {
   readonly looked: string
   readonly start: Offset
   readonly snapshots: number
-  /** Snapshots that would have served, but could not be read. */
+  /** Snapshots that would have served, but could not be restored. */
   readonly damaged: number
+  /** Why the newest of them could not. */
+  readonly failure: unknown
   /** The snapshots could be listed. */
   readonly conclusive: boolean
   /** A snapshot that holds more than the log. */
@@ -107,21 +111,24 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
   const relevant = listed.refs.map((ref) => ({ ref, covered: coverage(ref, incarnation, log.identity, range) }))
   const beyond = relevant.find(({ covered }) => covered === 'beyond')?.ref
   let damaged = 0
+  let failure: unknown
   if (beyond === undefined) {
     for (const { ref, covered } of relevant) {
       if (covered !== 'covered') continue
       const restored = await tryLoad(context, ref)
-      if (restored !== undefined) return restored
+      if ('machine' in restored) return restored
       damaged += 1
+      failure ??= restored.failure
     }
-    const from = await findOpenFrame(context, range)
-    if (from !== undefined) return fromOpenFrame(context, from)
+    const opening = await findOpenFrame(context, range)
+    if (opening !== undefined) return fromOpenFrame(context, opening)
   }
   return {
     looked: `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`,
     start: range.start,
     snapshots: listed.refs.length,
     damaged,
+    failure,
     conclusive: listed.complete,
     beyond,
   }
@@ -141,7 +148,10 @@ async function listSnapshots<R, C>(
   }
 }
 
-async function tryLoad<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): Promise<RestoredCopy<R, C> | undefined> {
+async function tryLoad<R, C>(
+  context: RestoreContext<R, C>,
+  ref: SnapshotRef,
+): Promise<RestoredCopy<R, C> | { readonly failure: unknown }> {
   const { token, logger, signal } = context
   try {
     return await load(context, ref)
@@ -149,43 +159,38 @@ async function tryLoad<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): P
     signal.throwIfAborted()
     if (isKagamiError(error, 'KAGAMI_UNKNOWN_FORMAT')) throw error
     logger.warn(`snapshot ${ref.meta.id} of '${token}' can't be restored; trying the next older one`, { error })
-    return undefined
+    return { failure: error }
   }
 }
 
 async function load<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): Promise<RestoredCopy<R, C>> {
   const { token, store, signal } = context
   const machine = context.newMachine()
-  const reader = new BlobReader()
   let bytes = 0
+  const onChunk = (size: number): void => {
+    bytes += size
+    context.onProgress({ snapshot: ref.meta.id, bytes, totalBytes: ref.bytes })
+  }
+  let whole = false
   async function* state(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of store.open(token, ref.meta.id, { signal })) {
-      bytes += chunk.length
-      context.onProgress({ snapshot: ref.meta.id, bytes, totalBytes: ref.bytes })
-      for (const data of reader.push(chunk)) yield data
-    }
-    reader.finish()
-    // The listing and the blob are stored apart: the blob's own metadata, which its checksum covers, is what counts.
-    if (!isDeepStrictEqual(reader.meta, ref.meta)) {
-      throw new KagamiError(
-        'KAGAMI_SNAPSHOT_CORRUPT',
-        `snapshot ${ref.meta.id} is listed with other metadata than it holds`,
-      )
-    }
+    yield* readSnapshot(store, ref, { signal, onChunk })
+    whole = true
   }
   const chunks = state()
   // Without `return`: a state machine that stops reading at its own end must not keep the rest from being checked.
   const borrowed = { [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) }
   const { incarnation, nextIndex } = ref.meta
-  await machine.restore(borrowed, {
-    token,
-    next: { incarnation, index: nextIndex },
-    schemaVersion: ref.meta.schemaVersion,
-  })
+  const info = { token, next: { incarnation, index: nextIndex }, schemaVersion: ref.meta.schemaVersion }
+  try {
+    await machine.restore(borrowed, info)
+  } catch (error) {
+    throw isKagamiError(error) ? error : restoreFailed(token, ref, error)
+  }
   for await (const rest of chunks) void rest
-  if (!reader.whole) throw new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `snapshot ${ref.meta.id} was not read to its end`)
+  // The state machine may have kept to itself that the bytes were not right.
+  if (!whole) throw new KagamiError('KAGAMI_SNAPSHOT_CORRUPT', `snapshot ${ref.meta.id} was not read to its end`)
   const anchor = { offset: BigInt(ref.meta.anchor.offset), checksum: ref.meta.anchor.checksum }
-  return { machine, state: stateOf(ref.meta), anchor, from: anchor.offset, snapshot: ref.meta }
+  return { machine, state: stateOf(ref.meta), anchor, from: anchor.offset, snapshot: ref.meta, overtaken: false }
 }
 
 function stateOf(meta: SnapshotMeta): CopyState {
@@ -201,11 +206,16 @@ function stateOf(meta: SnapshotMeta): CopyState {
   }
 }
 
-/** Where this incarnation's open frame is, if nothing of the incarnation comes before it. */
+interface Opening {
+  readonly offset: Offset
+  readonly incarnation: number
+}
+
+/** Where this incarnation's open frame is, or that of a newer one, if nothing of that incarnation comes before it. */
 async function findOpenFrame<R, C>(
   context: RestoreContext<R, C>,
   range: { readonly start: Offset; readonly end: Offset },
-): Promise<Offset | undefined> {
+): Promise<Opening | undefined> {
   const { token, incarnation, log, signal, maxBatchBytes } = context
   if (range.start === range.end) return undefined
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
@@ -219,16 +229,22 @@ async function findOpenFrame<R, C>(
         frame.incarnation < incarnation
       )
         continue
-      // A newer incarnation that was given this log says nothing of how this one ended.
-      return frame.kind === 'open' && frame.incarnation === incarnation ? offset : undefined
+      return frame.kind === 'open' ? { offset, incarnation: frame.incarnation } : undefined
     }
     if (batch.next >= range.end || batch.next === batch.end) return undefined
   }
   return undefined
 }
 
-function fromOpenFrame<R, C>(context: RestoreContext<R, C>, from: Offset): RestoredCopy<R, C> {
-  return { machine: context.newMachine(), state: emptyState(), anchor: undefined, from, snapshot: undefined }
+function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): RestoredCopy<R, C> {
+  return {
+    machine: context.newMachine(),
+    state: emptyState(),
+    anchor: undefined,
+    from: opening.offset,
+    snapshot: undefined,
+    overtaken: opening.incarnation > context.incarnation,
+  }
 }
 
 /** Compares a record with an anchor. */
@@ -236,16 +252,24 @@ export function matchesAnchor(anchor: Anchor, offset: Offset, bytes: Uint8Array)
   return offset === anchor.offset && recordChecksum(bytes) === anchor.checksum
 }
 
+function restoreFailed(token: string, ref: SnapshotRef, cause: unknown): KagamiError {
+  return new KagamiError(
+    'KAGAMI_SNAPSHOT_FAILED',
+    `the state machine of '${token}' can't restore snapshot ${ref.meta.id} of its schema version ${ref.meta.schemaVersion}: ${cause instanceof Error ? cause.message : String(cause)}. ` +
+      'Mend its restore(), and restart this node',
+    { cause, details: { token, snapshot: ref.meta.id, schemaVersion: ref.meta.schemaVersion } },
+  )
+}
+
 function gap(
   { token, incarnation }: { readonly token: string; readonly incarnation: number },
-  start: Offset,
-  snapshots: number,
+  { start, snapshots, failure }: NothingFound,
 ): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_GAP',
     `token '${token}' can't be restored: its log starts at ${start}, after its beginning, and none of its ${snapshots} snapshots covers what is missing. ` +
       'Bring back a snapshot, or remove the token; nothing was deleted',
-    { details: { token, incarnation, start: String(start), snapshots } },
+    { cause: failure, details: { token, incarnation, start: String(start), snapshots } },
   )
 }
 

@@ -3,6 +3,7 @@
  * published, records it as verified, and only then truncates the log and removes older snapshots. What fails here
  * fails this snapshot, never the copy.
  */
+import { isDeepStrictEqual } from 'node:util'
 import {
   isKagamiError,
   KagamiError,
@@ -17,10 +18,11 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import type { CopyState } from '../engine/admission.js'
-import { BLOCK_BYTES, BlobReader, dataBlock, endBlock, headerBlock } from '../engine/snapshot-blob.js'
+import { BLOCK_BYTES, dataBlock, endBlock, headerBlock } from '../engine/snapshot-blob.js'
 import { retention, snapshotDue, type SnapshotCadence } from '../engine/snapshot-policy.js'
 import type { Events } from './events.js'
 import type { Anchor } from './restorer.js'
+import { readSnapshot } from './snapshot-reader.js'
 import type { Semaphore } from './waiting.js'
 import type { VerifiedRecord } from './verified-record.js'
 
@@ -171,17 +173,26 @@ export class Snapshotter {
     }
   }
 
-  /** Reads the whole snapshot back. A damaged one is deleted; an unreadable one is left for the next to judge. */
+  /** Reads the whole snapshot back, as it is listed. A damaged one is deleted; an unreadable one is left for the next to judge. */
   async #verify(ref: SnapshotRef): Promise<void> {
     const { store, token, signal, clock, events } = this.#context
     const { id } = ref.meta
-    const reader = new BlobReader()
     try {
-      for await (const chunk of store.open(token, id, { signal })) {
-        reader.push(chunk)
+      const listed = (await store.list(token, { signal })).find(({ meta }) => meta.id === id)
+      if (listed === undefined)
+        throw new KagamiError(
+          'KAGAMI_SNAPSHOT_MISSING',
+          `snapshot ${id} of '${token}' was published, and is not listed`,
+        )
+      for await (const chunk of readSnapshot(store, listed, { signal })) {
+        void chunk
         await clock.yield()
       }
-      reader.finish()
+      if (!isDeepStrictEqual(listed.meta, ref.meta))
+        throw new KagamiError(
+          'KAGAMI_SNAPSHOT_CORRUPT',
+          `snapshot ${id} of '${token}' holds other metadata than it was given`,
+        )
     } catch (error) {
       if (isKagamiError(error, 'KAGAMI_SNAPSHOT_CORRUPT')) await store.delete(token, id, { signal })
       throw error
@@ -193,7 +204,8 @@ export class Snapshotter {
     const { store, token, verified, keep, signal, events } = this.#context
     const { incarnation, id } = ref.meta
     const known = await verified.add(token, incarnation, id, keep, { signal })
-    const { truncateBefore, remove } = retention(await store.list(token, { signal }), known, incarnation, keep)
+    const refs = await store.list(token, { signal })
+    const { truncateBefore, remove } = retention(refs, known, { incarnation, identity: log.identity }, keep)
     if (truncateBefore === undefined) return
     await log.truncate(truncateBefore, { signal })
     events.emit('snapshot', { token, phase: 'truncated', id, bytes: ref.bytes, error: undefined })

@@ -10,8 +10,10 @@ import {
   type SnapshotStore,
   type TokenLog,
 } from '../contract/index.js'
-import type { Assignment, Spec } from '../engine/documents.js'
+import { copiesOf } from '../engine/assignment-steps.js'
+import { incarnationAbove, type Assignment, type LogRef, type Spec } from '../engine/documents.js'
 import { decodeFrame, encodeFrame } from '../engine/frame.js'
+import { findLeftBehind, readHistory, type LogHistory } from './log-history.js'
 
 export interface LifecycleContext {
   readonly log: CommitLog
@@ -20,110 +22,137 @@ export interface LifecycleContext {
   readonly signal: AbortSignal
 }
 
-/** Finds a log for a new incarnation. Nothing is written to it yet. */
-export async function allocateIncarnation(
+export interface Surroundings {
+  /** Logs that are given to a token, as far as documents say. */
+  readonly inUse: ReadonlySet<string>
+  /** Those of which a live node says so too: the documents may have gone back. */
+  readonly held: ReadonlySet<string>
+  /** The nodes that hold a copy of this token. */
+  readonly holders: readonly string[]
+}
+
+/**
+ * Gives a token that has no incarnation one: what is left of it where its assignment was lost, else a new one in an empty log, to which nothing is
+ * written yet. One that is to be removed, and of which nothing is left, is gone.
+ */
+export async function beginIncarnation(
   context: LifecycleContext,
   spec: Spec,
   before: Assignment | undefined,
-  inUse: ReadonlySet<string>,
+  { inUse, held, holders }: Surroundings,
 ): Promise<Assignment> {
-  const { log, signal } = context
-  const address = await log.allocate(spec.token, inUse, { signal })
-  const opened = await log.open(address, { token: spec.token, signal })
+  const { token, generation, adopt } = spec
+  // One that is to be opened, but not in the log that it was given first, is not over.
+  const ended = before === undefined ? 0 : before.incarnation - (before.phase === 'opening' ? 1 : 0)
+  if (adopt !== null && adopt.incarnation > ended) return adoptIncarnation(token, adopt, holders)
+  const found = await findLeftBehind(token, held, context)
+  if (found.alive !== null && found.alive.incarnation > ended) return adoptIncarnation(token, found.alive, holders)
+  const above = Math.max(ended, found.incarnation)
+  if (spec.removed) {
+    const incarnation = incarnationAbove(above, generation) + 1
+    return assignmentOf(token, { incarnation, phase: 'gone', log: { address: '', identity: '' } })
+  }
+  return assignmentOf(token, {
+    incarnation: incarnationAbove(above, generation),
+    phase: 'opening',
+    log: await allocate(context, token, inUse),
+  })
+}
+
+/** What the log or the snapshots show of a newer incarnation than the assignment's; undefined: there is none. */
+export async function newerIncarnation(
+  context: LifecycleContext,
+  { token, incarnation }: Assignment,
+  held: ReadonlySet<string>,
+): Promise<Assignment | undefined> {
+  const { alive } = await findLeftBehind(token, held, context)
+  return alive === null || alive.incarnation <= incarnation ? undefined : adoptIncarnation(token, alive, [])
+}
+
+async function allocate({ log, signal }: LifecycleContext, token: string, inUse: ReadonlySet<string>): Promise<LogRef> {
+  const address = await log.allocate(token, inUse, { signal })
+  const opened = await log.open(address, { token, signal })
   try {
-    return {
-      token: spec.token,
-      generation: spec.generation,
-      incarnation: (before?.incarnation ?? 0) + 1,
-      phase: 'opening',
-      log: { address, identity: opened.identity },
-      epoch: 0,
-      primary: null,
-      replicas: [],
-      snapshotter: null,
-      handoverGivenUp: null,
-    }
+    return { address, identity: opened.identity }
   } finally {
     await opened.close()
   }
 }
 
-/** Takes an existing log over, as a spec describes it. What the description misses is healed by the copies. */
-export function adoptIncarnation(
-  spec: Spec,
-  adopt: NonNullable<Spec['adopt']>,
+/** Takes an existing log over. What is not known of it is healed by the copies. */
+function adoptIncarnation(
+  token: string,
+  { incarnation, epoch, log }: NonNullable<Spec['adopt']>,
   replicas: readonly string[],
 ): Assignment {
-  return {
-    token: spec.token,
-    generation: spec.generation,
-    incarnation: adopt.incarnation,
-    phase: 'open',
-    log: adopt.log,
-    epoch: adopt.epoch,
-    primary: null,
-    replicas,
-    snapshotter: null,
-    handoverGivenUp: null,
-  }
+  return { ...assignmentOf(token, { incarnation, phase: 'open', log }), epoch, replicas }
+}
+
+function assignmentOf(token: string, own: Pick<Assignment, 'incarnation' | 'phase' | 'log'>): Assignment {
+  return { token, ...own, epoch: 0, primary: null, replicas: [], snapshotter: null, handoverGivenUp: null }
 }
 
 /** Writes the frame that opens the incarnation, and reads it back. */
 export async function openIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
-  await appendOpen(context, assignment, assignment.incarnation, false)
+  const history = await appendOpen(context, assignment, assignment.incarnation, false)
+  if (!isInForce(history, assignment.incarnation, false)) return corrected(assignment, history)
   return { ...assignment, phase: 'open' }
 }
 
 /** Writes the frame that ends the incarnation, and reads it back: from then on nothing pending can be applied. */
 export async function endIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
   const incarnation = assignment.incarnation + 1
-  await appendOpen(context, assignment, incarnation, true)
+  const history = await appendOpen(context, assignment, incarnation, true)
+  if (!isInForce(history, incarnation, true)) return corrected(assignment, history)
   return { ...assignment, incarnation, phase: 'deleted', primary: null, replicas: [], snapshotter: null }
 }
 
 /** Drops the log and the snapshots of an incarnation that has ended. */
 export async function cleanUp(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
   const { log, store, signal } = context
-  const { token } = assignment
+  const { token, incarnation } = assignment
   const opened = await log.open(assignment.log.address, { token, signal })
   try {
-    // What lands above this end later belongs to nobody, or to whoever is given the address next.
     if (opened.identity === assignment.log.identity) {
-      await log.release(assignment.log.address, await ownEnd(opened, token, signal), { signal })
+      const history = await readHistory(opened, token, { signal })
+      if (history.incarnation > incarnation) return corrected(assignment, history)
+      // What lands above this end later belongs to nobody, or to whoever is given the address next. A coordinator that has lost its documents may
+      // have let another token have the same log, and a token that is taken away must not take its neighbour along.
+      await log.release(assignment.log.address, history.ownEnd, { signal })
     }
   } finally {
     await opened.close()
   }
   for (const ref of await store.list(token, { signal })) {
-    if (ref.meta.incarnation < assignment.incarnation) await store.delete(token, ref.meta.id, { signal })
+    if (ref.meta.incarnation < incarnation) await store.delete(token, ref.meta.id, { signal })
   }
   return { ...assignment, phase: 'gone' }
 }
 
-/**
- * Up to where a log holds nothing of another token. A coordinator that has lost its documents may have let another token have the
- * same log, and a token that is taken away must not take its neighbour along.
- */
-async function ownEnd(log: TokenLog, token: string, signal: AbortSignal): Promise<Offset> {
-  const { start, end } = await log.range({ signal })
-  if (start === end) return end
-  for await (const batch of log.read(start, { signal, lookMs: 1_000, maxBatchBytes: 1_048_576 })) {
-    for (const { offset, bytes } of batch.records) {
-      if (offset >= end) return end
-      const frame = decodeFrame(bytes)
-      if (frame.kind !== 'skipped' && frame.kind !== 'marker' && frame.token !== token) return offset
-    }
-    if (batch.next >= end || batch.next === batch.end) return end
-  }
-  return end
+/** Whether an open frame counts: every reader ignores one that follows a newer incarnation, or another of its own. */
+function isInForce(history: LogHistory, incarnation: number, deleted: boolean): boolean {
+  return history.incarnation === incarnation && history.deleted === deleted
 }
 
+/** The assignment as the log says it is: documents that have gone back speak of an incarnation that others have followed. */
+function corrected(assignment: Assignment, { incarnation, epoch, deleted }: LogHistory): Assignment {
+  return {
+    ...assignment,
+    incarnation,
+    epoch,
+    phase: deleted ? 'deleted' : 'open',
+    primary: null,
+    replicas: copiesOf(assignment),
+  }
+}
+
+/** Gives what the log says once the frame is in it. */
 async function appendOpen(
   context: LifecycleContext,
   assignment: Assignment,
   incarnation: number,
   deleted: boolean,
-): Promise<void> {
+): Promise<LogHistory> {
   const { log, clock, signal } = context
   const { token } = assignment
   const opened = await log.open(assignment.log.address, { token, signal })
@@ -133,6 +162,7 @@ async function appendOpen(
     const bytes = encodeFrame({ kind: 'open', token, incarnation, deleted, address, identity, timeMs: clock.now() })
     const offset = await opened.append(bytes, { signal })
     await readBack(opened, offset, token, incarnation, signal)
+    return await readHistory(opened, token, { before: offset + 1n, signal })
   } finally {
     await opened.close()
   }

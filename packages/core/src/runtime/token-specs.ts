@@ -6,15 +6,13 @@ import {
   isKagamiError,
   KagamiError,
   type CommitLog,
-  type Offset,
   type Seams,
   type Session,
   type SnapshotStore,
 } from '../contract/index.js'
-import { bucketOf, specDocument, type Assignment, type Spec } from '../engine/documents.js'
-import { decodeFrame } from '../engine/frame.js'
-import { newestFirst } from '../engine/snapshot-policy.js'
+import { bucketOf, generationOf, isLater, specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { unknownToken } from './copy-errors.js'
+import { findLeftBehind, type LeftBehind } from './log-history.js'
 import type { TokenSettings } from './options.js'
 import { backoffMs, sleep } from './waiting.js'
 
@@ -27,6 +25,7 @@ export interface SpecsContext {
   session(): Session
   /** Whether a node is alive, as last heard. */
   lives(node: string): boolean
+  assignment(token: string): Assignment | undefined
   assignments(): Iterable<Assignment>
 }
 
@@ -43,27 +42,27 @@ export class TokenSpecs {
    */
   async ensure(token: string, wanted: TokenSettings, adopt: boolean, signal: AbortSignal): Promise<Spec> {
     const { node } = this.#context
-    let found: Spec['adopt'] | undefined
+    let found: LeftBehind | undefined
     for (;;) {
       // Looking for what an unknown token left behind takes I/O, so it is done between two attempts to write.
       let lookFirst = false
       const spec = await this.#update(token, signal, (current) => {
-        if (current === undefined && found === undefined) {
+        if (current !== undefined && !current.removed) return this.#claim(current, wanted)
+        if (found === undefined && (current === undefined || this.#outlives(current))) {
           lookFirst = true
           return undefined
         }
-        if (current === undefined || current.removed) {
-          return {
-            token,
-            generation: (current?.generation ?? 0) + 1,
-            removed: false,
-            ...wanted,
-            owner: wanted.primary === 'self' ? node : null,
-            handover: null,
-            adopt: current === undefined ? (found ?? null) : null,
-          }
+        const alive = found?.alive ?? null
+        const before = Math.max(current?.generation ?? 0, this.#assigned(token), generationOf(found?.incarnation ?? 0))
+        return {
+          token,
+          generation: alive === null ? before + 1 : generationOf(alive.incarnation),
+          removed: false,
+          ...wanted,
+          owner: wanted.primary === 'self' ? node : null,
+          handover: null,
+          adopt: alive,
         }
-        return this.#claim(current, wanted)
       })
       if (spec !== undefined) return spec
       if (lookFirst) found = await this.#leftBehind(token, adopt, signal)
@@ -74,14 +73,26 @@ export class TokenSpecs {
   async change(token: string, signal: AbortSignal, change: (spec: Spec) => Spec): Promise<Spec> {
     const spec = await this.#update(token, signal, (current) => {
       if (current === undefined || current.removed) throw unknownToken(token)
-      return change(current)
+      // What is wanted from now on is wanted of the creation that is there, though the document was older.
+      return change({ ...current, generation: Math.max(current.generation, this.#assigned(token)) })
     })
     return spec as Spec
   }
 
-  /** Puts a spec back that the coordinator has lost, unless somebody did already. */
+  /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */
   async reinstate(spec: Spec, signal: AbortSignal): Promise<void> {
-    await this.#update(spec.token, signal, (current) => current ?? spec)
+    await this.#update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
+  }
+
+  /** The creation that an assignment speaks of; 0: there is none. */
+  #assigned(token: string): number {
+    const assignment = this.#context.assignment(token)
+    return assignment === undefined || assignment.phase === 'gone' ? 0 : generationOf(assignment.incarnation)
+  }
+
+  /** A later creation than the one that was removed is there: the coordinator has gone back to an older document. */
+  #outlives(removed: Spec): boolean {
+    return this.#assigned(removed.token) > removed.generation
   }
 
   #claim(current: Spec, wanted: TokenSettings): Spec {
@@ -111,59 +122,24 @@ export class TokenSpecs {
 
   /**
    * A token that the coordinator doesn't know may have left a log or snapshots: they must not be overwritten by accident.
-   * Null: there is nothing.
+   * @throws KAGAMI_TOKEN_EXISTS
    */
-  async #leftBehind(token: string, adopt: boolean, signal: AbortSignal): Promise<Spec['adopt']> {
+  async #leftBehind(token: string, adopt: boolean, signal: AbortSignal): Promise<LeftBehind> {
     const { log, store } = this.#context
-    const snapshots = newestFirst(await store.list(token, { signal }))
     const inUse = new Set<string>()
     // What this node remembers of the token itself is the very thing that was lost: its log must be found.
     for (const assignment of this.#context.assignments())
       if (assignment.phase !== 'gone' && assignment.token !== token) inUse.add(assignment.log.address)
-    let best: Spec['adopt'] = null
-    for (const address of await log.find(token, inUse, { signal })) {
-      const opened = await this.#lastOpening(token, address, signal)
-      if (opened !== null && (best === null || opened.incarnation > best.incarnation)) best = opened
-    }
-    const newest = snapshots[0]?.meta
-    if (newest !== undefined && (best === null || newest.incarnation > best.incarnation)) {
-      best = { incarnation: newest.incarnation, epoch: newest.epoch, log: newest.log }
-    }
-    if (best !== null && !adopt) {
+    const found = await findLeftBehind(token, inUse, { log, store, signal })
+    if (found.alive !== null && !adopt) {
+      const { address } = found.alive.log
       throw new KagamiError(
         'KAGAMI_TOKEN_EXISTS',
-        `the coordinator does not know token '${token}', but ${snapshots.length} snapshots and the log ${best.log.address} of it exist; pass adopt: true to take them over`,
-        { details: { token, snapshots: snapshots.length, address: best.log.address } },
+        `the coordinator does not know token '${token}', but ${found.snapshots} snapshots and the log ${address} of it exist; pass adopt: true to take them over`,
+        { details: { token, snapshots: found.snapshots, address } },
       )
     }
-    return best
-  }
-
-  /** The incarnation and epoch that a log shows for a token; null where it shows nothing of it, or only its end. */
-  async #lastOpening(token: string, address: string, signal: AbortSignal): Promise<Spec['adopt']> {
-    const log = await this.#context.log.open(address, { token, signal })
-    try {
-      const { start, end } = await log.range({ signal })
-      let found = null as Spec['adopt']
-      let next: Offset = start
-      if (start === end) return null
-      for await (const batch of log.read(start, { signal, lookMs: 1_000, maxBatchBytes: 1_048_576 })) {
-        for (const { bytes } of batch.records) {
-          const frame = decodeFrame(bytes)
-          if (frame.kind === 'skipped' || frame.kind === 'marker' || frame.token !== token) continue
-          if (frame.kind === 'open')
-            found = frame.deleted
-              ? null
-              : { incarnation: frame.incarnation, epoch: 0, log: { address, identity: log.identity } }
-          else if (found !== null && frame.epoch > found.epoch) found = { ...found, epoch: frame.epoch }
-        }
-        next = batch.next
-        if (next >= end || batch.next === batch.end) return found
-      }
-      return found
-    } finally {
-      await log.close()
-    }
+    return found
   }
 
   /** Undefined from `change` writes nothing. */

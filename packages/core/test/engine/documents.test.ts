@@ -4,6 +4,9 @@ import {
   assignmentDocument,
   bucketOf,
   BUCKETS,
+  generationOf,
+  incarnationAbove,
+  isLater,
   memberData,
   reportDocument,
   specDocument,
@@ -28,7 +31,6 @@ const SPEC: Spec = {
 }
 const ASSIGNMENT: Assignment = {
   token: 'orders',
-  generation: 2,
   incarnation: 3,
   phase: 'open',
   log: LOG,
@@ -115,6 +117,42 @@ test("one kind's document is not taken for another's", () => {
       expect(codeOf(() => another.decode((codec as unknown as Codec).encode(value), 'x'))).toBe(expected)
     }
   }
+})
+
+describe('incarnations', () => {
+  test('two belong to each creation: its life and its end', () => {
+    expect([1, 2, 3, 4, 5].map(generationOf)).toEqual([1, 1, 2, 2, 3])
+  })
+
+  test.each([
+    [0, 1, 1],
+    [1, 1, 3],
+    [2, 1, 3],
+    [2, 2, 3],
+    [0, 3, 5],
+    [7, 2, 9],
+    [8, 2, 9],
+  ])('above %i, for creation %i: %i', (other, generation, expected) => {
+    expect(incarnationAbove(other, generation)).toBe(expected)
+  })
+})
+
+describe('which of two specs is later', () => {
+  test.each([
+    ['one of a later creation', { ...SPEC, generation: 3 }, { ...SPEC, generation: 2, removed: true }, true],
+    [
+      'not one of an earlier creation, though it is removed',
+      { ...SPEC, removed: true },
+      { ...SPEC, generation: 3 },
+      false,
+    ],
+    ['a removal, which is for good', { ...SPEC, removed: true }, SPEC, true],
+    ['not what was before the removal', SPEC, { ...SPEC, removed: true }, false],
+    ['not one of the same creation with other options', { ...SPEC, replicas: 5 }, SPEC, false],
+    ['any, where there is none', SPEC, undefined, true],
+  ])('%s', (_what, spec, than, expected) => {
+    expect(isLater(spec, than)).toBe(expected)
+  })
 })
 
 describe('buckets', () => {

@@ -23,7 +23,6 @@ export const SPEC: Spec = {
 
 export const NEW: Assignment = {
   token: 'orders',
-  generation: 1,
   incarnation: 1,
   phase: 'open',
   log: { address: 'L1', identity: 'L1' },

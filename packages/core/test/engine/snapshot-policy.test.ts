@@ -82,7 +82,7 @@ describe('retention, over random sets of snapshots', () => {
     const tally = new Tally()
     forAll(someCase, 2_000, ({ refs, verified, incarnation, keep }) => {
       const counted = refs.filter(({ meta }) => meta.incarnation === incarnation && verified.has(meta.id))
-      const { kept, remove, truncateBefore } = retention(refs, verified, incarnation, keep)
+      const { kept, remove, truncateBefore } = retention(refs, verified, { incarnation, identity: 'uuid-1' }, keep)
       tally.add(counted.length < keep ? 'too few' : 'enough')
       expect(truncateBefore === undefined).toBe(counted.length < keep)
       if (counted.length < keep) expect(remove).toEqual([])
@@ -95,7 +95,7 @@ describe('retention, over random sets of snapshots', () => {
   test('S8: the log is truncated below the anchor of every kept snapshot, and only of verified ones', () => {
     let truncated = 0
     forAll(someCase, 2_000, ({ refs, verified, incarnation, keep }) => {
-      const { kept, truncateBefore } = retention(refs, verified, incarnation, keep)
+      const { kept, truncateBefore } = retention(refs, verified, { incarnation, identity: 'uuid-1' }, keep)
       expect(kept.every(({ meta }) => verified.has(meta.id) && meta.incarnation === incarnation)).toBe(true)
       if (truncateBefore === undefined) return
       truncated += 1
@@ -108,7 +108,7 @@ describe('retention, over random sets of snapshots', () => {
 
   test('what is kept holds the most, whatever the times and ids say', () => {
     forAll(someCase, 1_000, ({ refs, verified, incarnation, keep }) => {
-      const { kept } = retention(refs, verified, incarnation, keep)
+      const { kept } = retention(refs, verified, { incarnation, identity: 'uuid-1' }, keep)
       const others = refs.filter(
         (ref) => verified.has(ref.meta.id) && ref.meta.incarnation === incarnation && !kept.includes(ref),
       )
@@ -119,7 +119,7 @@ describe('retention, over random sets of snapshots', () => {
   test('only what is older than everything that is kept is removed: newer ones stay, verified or not', () => {
     const tally = new Tally()
     forAll(someCase, 2_000, ({ refs, verified, incarnation, keep }) => {
-      const { kept, remove } = retention(refs, verified, incarnation, keep)
+      const { kept, remove } = retention(refs, verified, { incarnation, identity: 'uuid-1' }, keep)
       for (const ref of remove) {
         expect(kept.some((one) => one === ref || holdsMore(ref, one))).toBe(false)
         expect(ref.meta.incarnation).toBeLessThanOrEqual(incarnation)
@@ -143,25 +143,27 @@ describe('retention, over random sets of snapshots', () => {
 
   test('carrying it out, and then again, removes nothing more', () => {
     forAll(someCase, 500, ({ refs, verified, incarnation, keep }) => {
-      const first = retention(refs, verified, incarnation, keep)
+      const first = retention(refs, verified, { incarnation, identity: 'uuid-1' }, keep)
       const left = refs.filter((ref) => !first.remove.includes(ref))
-      expect(retention(left, verified, incarnation, keep)).toEqual({ ...first, remove: [] })
+      expect(retention(left, verified, { incarnation, identity: 'uuid-1' }, keep)).toEqual({ ...first, remove: [] })
     })
   })
 })
 
 describe('retention, case by case', () => {
   const ids = (refs: readonly SnapshotRef[]): string[] => refs.map(({ meta }) => meta.id)
+  const OF_1 = { incarnation: 1, identity: 'uuid-1' }
+  const OF_2 = { incarnation: 2, identity: 'uuid-1' }
 
   test('keeps the newest two that were verified, and truncates at the anchor of the older', () => {
     const refs = [refOf('a', 10), refOf('b', 20), refOf('c', 30), refOf('d', 40)]
-    const result = retention(refs, new Set(['a', 'b', 'c']), 1, 2)
+    const result = retention(refs, new Set(['a', 'b', 'c']), OF_1, 2)
     expect([ids(result.kept), ids(result.remove), result.truncateBefore]).toEqual([['c', 'b'], ['a'], 1_200n])
   })
 
   test('an unverified snapshot between two kept ones stays, and counts for nothing', () => {
     const refs = [refOf('a', 10), refOf('b', 20), refOf('c', 30), refOf('d', 40)]
-    const result = retention(refs, new Set(['a', 'b', 'd']), 1, 2)
+    const result = retention(refs, new Set(['a', 'b', 'd']), OF_1, 2)
     expect([ids(result.kept), ids(result.remove), result.truncateBefore]).toEqual([['d', 'b'], ['a'], 1_200n])
   })
 
@@ -169,21 +171,33 @@ describe('retention, case by case', () => {
     const old = [refOf('x', 900), refOf('y', 901)]
     const now = [refOf('a', 1, { incarnation: 2 }), refOf('b', 2, { incarnation: 2 })]
     const all = new Set(['x', 'y', 'a', 'b'])
-    expect(retention([...old, ...now.slice(0, 1)], all, 2, 2)).toMatchObject({ remove: [], truncateBefore: undefined })
-    expect(ids(retention([...old, ...now], all, 2, 2).remove)).toEqual(['y', 'x'])
+    expect(retention([...old, ...now.slice(0, 1)], all, OF_2, 2)).toMatchObject({
+      remove: [],
+      truncateBefore: undefined,
+    })
+    expect(ids(retention([...old, ...now], all, OF_2, 2).remove)).toEqual(['y', 'x'])
+  })
+
+  test('snapshots of another log of the same incarnation count for nothing, and are not removed', () => {
+    const elsewhere = { log: { address: 'log-2', identity: 'uuid-2' } }
+    const refs = [refOf('a', 10), refOf('x', 15, elsewhere), refOf('b', 20), refOf('y', 99, elsewhere)]
+    const all = new Set(['a', 'b', 'x', 'y'])
+    expect(retention(refs.slice(1), all, OF_1, 2)).toMatchObject({ remove: [], truncateBefore: undefined })
+    const result = retention([...refs, refOf('c', 30)], all.add('c'), OF_1, 2)
+    expect([ids(result.kept), ids(result.remove), result.truncateBefore]).toEqual([['c', 'b'], ['a'], 1_200n])
   })
 
   test("a later incarnation's snapshots are not its business", () => {
     const refs = [refOf('a', 1), refOf('b', 2), refOf('c', 3), refOf('z', 0, { incarnation: 2 })]
-    const result = retention(refs, new Set(['a', 'b', 'c', 'z']), 1, 2)
+    const result = retention(refs, new Set(['a', 'b', 'c', 'z']), OF_1, 2)
     expect([ids(result.kept), ids(result.remove)]).toEqual([['c', 'b'], ['a']])
   })
 
   test('offsets are numbers of any size, not text', () => {
     const at = (offset: string) => ({ anchor: { offset, checksum: 1 } })
     const refs = [refOf('a', 1, at('9')), refOf('b', 2, at('10')), refOf('c', 3, at('18446744073709551617'))]
-    expect(retention(refs, new Set(['a', 'b', 'c']), 1, 2).truncateBefore).toBe(10n)
-    expect(retention(refs.slice(1), new Set(['b', 'c']), 1, 2).truncateBefore).toBe(10n)
+    expect(retention(refs, new Set(['a', 'b', 'c']), OF_1, 2).truncateBefore).toBe(10n)
+    expect(retention(refs.slice(1), new Set(['b', 'c']), OF_1, 2).truncateBefore).toBe(10n)
     expect(coverage(refs[2] as SnapshotRef, 1, 'uuid-1', { start: 0n, end: 18446744073709551617n })).toBe('beyond')
   })
 })
@@ -214,8 +228,14 @@ describe('a snapshot can restore a copy', () => {
     expect(coverage(ref, 1, 'uuid-1', { start, end })).toBe(expected)
   })
 
-  test('not when it is of another incarnation, or of another log', () => {
+  test('not when it is of an older incarnation, or of another log', () => {
     const range = { start: 0n, end: 9_999n }
     expect([coverage(ref, 2, 'uuid-1', range), coverage(ref, 1, 'uuid-2', range)]).toEqual(['other', 'other'])
+  })
+
+  test('also when it is of a newer incarnation than was assigned', () => {
+    expect(coverage({ ...ref, meta: { ...ref.meta, incarnation: 3 } }, 1, 'uuid-1', { start: 0n, end: 9_999n })).toBe(
+      'covered',
+    )
   })
 })

@@ -5,7 +5,6 @@ import { AssignmentTable } from '../../src/runtime/assignment-table.js'
 
 const assignment: Assignment = {
   token: 'orders',
-  generation: 1,
   incarnation: 1,
   phase: 'open',
   log: { address: 'log-1', identity: 'first' },

@@ -143,3 +143,94 @@ test('a state machine whose snapshot fails half-way goes on serving', async () =
   await eventually(() => seen.includes('verified'), 'a snapshot')
   expect((orders.state as Ledger).lines).toHaveLength(70)
 })
+
+test('S8: a snapshot that is listed otherwise than it is counts as damaged: nothing is truncated, and nobody loses its beginning', async () => {
+  await using cluster = new TestCluster()
+  const snapshots = cluster.world.snapshotStore()
+  const list = snapshots.list.bind(snapshots)
+  snapshots.list = async (...call) =>
+    (await list(...call)).map((ref) => ({ ...ref, meta: { ...ref.meta, schemaVersion: ref.meta.schemaVersion + 1 } }))
+  const a = await cluster.start('a', { ...often, snapshots })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.includes('failed'), 'the first snapshot fails')
+  expect(a.health().problems.join()).toMatch(/other metadata/)
+  expect(seen).not.toContain('verified')
+  const b = await cluster.start('b', often)
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
+  await copy.sync()
+  expect((copy.state as Ledger).lines).toHaveLength(230)
+})
+
+test('a state machine that refuses every snapshot is told so by name, where the log alone is not enough', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.includes('truncated'), 'a truncation')
+  class Refusing extends Ledger {
+    override async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+      for await (const chunk of chunks) void chunk
+      throw new TypeError('schema 7 is unknown to me')
+    }
+  }
+  const b = await cluster.start('b', { ...often, stateMachine: () => new Refusing() })
+  await a.alter('orders', { replicas: 1 })
+  const error = await eventually(() => b.health().copies[0]?.error, 'the copy fails')
+  expect(error).toMatchObject({ code: 'KAGAMI_SNAPSHOT_FAILED', cause: { message: 'schema 7 is unknown to me' } })
+  expect(error.message).toMatch(/schema 7 is unknown to me.*restore\(\)/)
+  await orders.replicate(bytes('goes on'))
+})
+
+test('a state machine that swallows a damaged snapshot is not taken for restored: the next older is used', async () => {
+  await using cluster = new TestCluster()
+  class Careless extends Ledger {
+    override restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+      return super.restore(chunks).catch(() => undefined)
+    }
+  }
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.filter((phase) => phase === 'truncated').length >= 2, 'truncations')
+  const snapshots = cluster.world.snapshotStore()
+  const read = snapshots.open.bind(snapshots)
+  let damaged: string | undefined
+  snapshots.open = async function* (token, id, options) {
+    damaged ??= id
+    for await (const chunk of read(token, id, options)) {
+      if (id === damaged) chunk[chunk.length >> 1]! ^= 1
+      yield chunk
+    }
+  }
+  const b = await cluster.start('b', { ...often, snapshots, stateMachine: () => new Careless() })
+  let restored: KagamiEvents['restored'] | undefined
+  b.on('restored', (event) => (restored = event))
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
+  await copy.sync()
+  expect(damaged).toBeDefined()
+  expect(restored?.snapshot).toBeDefined()
+  expect(restored?.snapshot).not.toBe(damaged)
+  expect((copy.state as Ledger).lines).toHaveLength(230)
+})
+
+test('an option stateMachine that throws fails that copy, by name, and no other', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const stateMachine = (token: string): Ledger => {
+    if (token === 'orders') throw new Error('no licence')
+    return new Ledger()
+  }
+  const b = await cluster.start('b', { stateMachine })
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  await a.token('other', { replicas: 1, primary: 'self' })
+  const failed = await eventually(() => b.health().copies.find(({ error }) => error !== undefined), 'the copy fails')
+  expect(failed).toMatchObject({ token: 'orders', error: { code: 'KAGAMI_SNAPSHOT_FAILED' } })
+  expect(failed.error?.message).toMatch(/no licence/)
+  await eventually(() => b.get('other')?.lag.caughtUp, 'the other copy')
+})

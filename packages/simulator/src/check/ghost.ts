@@ -246,11 +246,25 @@ export class Ghost implements LogObserver {
         if (view === undefined || view.forgotten) continue
         view.forgotten = true
         view.forgottenAt = log.end
+        this.#recall(log, view)
       }
       for (const [name, sequences] of this.#sequences) {
         if (name.startsWith(`${token} `)) for (const sequence of sequences) sequence.forgotten = true
       }
     }
+  }
+
+  /** A late copy of an open frame, in a log from which all else was dropped, is where a new life of the token begins. */
+  #recall(log: StoredLog, view: View): void {
+    const state = emptyState()
+    const rule = ruleState()
+    for (const { offset, bytes } of log.records) {
+      const frame = decodeFrame(bytes)
+      if (frame.kind === 'skipped' || frame.token !== view.token) continue
+      judge(rule, frame)
+      if (admit(state, view.token, frame) === 'opened') view.openedAt = offset
+    }
+    if (state.incarnation > 0 && !state.deleted) Object.assign(view, { forgotten: false, state, rule })
   }
 
   /** How often the token was forgotten. */

@@ -56,7 +56,7 @@ const usual = {
 }
 
 /** Only where they are asked for by name: what they do is known, and not healed. The package's README says what. */
-const onRequest: readonly string[] = ['rollbackFar', 'deletionsForgotten', 'versionsReused']
+const onRequest: readonly string[] = ['deletionsForgotten', 'versionsReused']
 
 export type FaultKind = keyof typeof usual
 export const faultKinds = Object.keys(usual) as readonly FaultKind[]

@@ -1,0 +1,103 @@
+/**
+ * What a log tells of a token when nobody else remembers it: which incarnation is in force, how far its epochs have gone, and where its
+ * records end. Reads frames and applies nothing.
+ */
+import type { CommitLog, Offset, SnapshotStore, TokenLog } from '../contract/index.js'
+import type { LogRef } from '../engine/documents.js'
+import { compareEpochs } from '../engine/admission.js'
+import { decodeFrame } from '../engine/frame.js'
+import { newestFirst } from '../engine/snapshot-policy.js'
+
+const LOOK_MS = 1_000
+const MAX_BATCH_BYTES = 1_048_576
+const NOTHING = { incarnation: 0, epoch: 0 }
+
+export interface LogHistory {
+  /** In force at the end of what was read; 0: nothing of the token was there. */
+  readonly incarnation: number
+  /** The highest of that incarnation. */
+  readonly epoch: number
+  /** That incarnation was opened as deleted. */
+  readonly deleted: boolean
+  /** Up to where the log holds nothing of another token. Only what was read counts. */
+  readonly ownEnd: Offset
+}
+
+/**
+ * Reads what a log holds below `before`; all of it where that is left out. A frame of an incarnation shows that it was opened, though a
+ * truncated log no longer holds the frame that did it.
+ */
+export async function readHistory(
+  log: TokenLog,
+  token: string,
+  { before, signal }: { readonly before?: Offset; readonly signal: AbortSignal },
+): Promise<LogHistory> {
+  const { start, end } = await log.range({ signal })
+  const until = before === undefined || before > end ? end : before
+  let foreignAt: Offset | undefined
+  let incarnation = 0
+  let epoch = 0
+  let deleted = false
+  const history = (): LogHistory => ({ incarnation, epoch, deleted, ownEnd: foreignAt ?? until })
+  if (start >= until) return history()
+  for await (const batch of log.read(start, { signal, lookMs: LOOK_MS, maxBatchBytes: MAX_BATCH_BYTES })) {
+    for (const { offset, bytes } of batch.records) {
+      if (offset >= until) return history()
+      const frame = decodeFrame(bytes)
+      if (frame.kind === 'skipped' || frame.kind === 'marker') continue
+      if (frame.token !== token) {
+        foreignAt ??= offset
+        continue
+      }
+      if (frame.incarnation > incarnation) {
+        incarnation = frame.incarnation
+        epoch = 0
+        deleted = frame.kind === 'open' && frame.deleted
+      }
+      if (frame.kind !== 'open' && frame.incarnation === incarnation && frame.epoch > epoch) epoch = frame.epoch
+    }
+    if (batch.next >= until || batch.next === batch.end) return history()
+  }
+  return history()
+}
+
+export interface LeftBehind {
+  /** The newest incarnation that was not ended, and where it is. */
+  readonly alive: { readonly incarnation: number; readonly epoch: number; readonly log: LogRef } | null
+  /** The highest incarnation that anything shows, ended or not; 0: there is nothing of the token. */
+  readonly incarnation: number
+  readonly snapshots: number
+}
+
+/** Looks for what a token has left in the commit log and the snapshot store, in logs outside `inUse`. */
+export async function findLeftBehind(
+  token: string,
+  inUse: ReadonlySet<string>,
+  { log, store, signal }: { readonly log: CommitLog; readonly store: SnapshotStore; readonly signal: AbortSignal },
+): Promise<LeftBehind> {
+  const snapshots = newestFirst(await store.list(token, { signal }))
+  let alive: LeftBehind['alive'] = null
+  let incarnation = 0
+  for (const address of await log.find(token, inUse, { signal })) {
+    const opened = await log.open(address, { token, signal })
+    try {
+      const history = await readHistory(opened, token, { signal })
+      incarnation = Math.max(incarnation, history.incarnation)
+      if (history.incarnation === 0 || history.deleted || compareEpochs(history, alive ?? NOTHING) <= 0) continue
+      alive = {
+        incarnation: history.incarnation,
+        epoch: history.epoch,
+        log: { address, identity: opened.identity },
+      }
+    } finally {
+      await opened.close()
+    }
+  }
+  const newest = snapshots[0]?.meta
+  // A log that shows the incarnation's end, or a newer one, overrules what was captured before.
+  if (newest !== undefined && newest.incarnation > incarnation) {
+    incarnation = newest.incarnation
+    alive = { incarnation: newest.incarnation, epoch: newest.epoch, log: newest.log }
+  }
+  return { alive, incarnation, snapshots: snapshots.length }
+}

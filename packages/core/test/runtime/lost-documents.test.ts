@@ -1,0 +1,248 @@
+/** A coordinator that has lost some of its documents, or has gone back to old ones: the log and the snapshots say what is there. */
+import { expect, test } from 'vitest'
+import type { Document } from '../../src/contract/index.js'
+import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
+import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
+import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+
+type Backup = ReturnType<TestCluster['world']['coordination']['backup']>
+
+/** The backup, but without the documents whose names begin with `prefix`. */
+function without({ documents, ...rest }: Backup, prefix: string): Backup {
+  const kept = [...documents].map(
+    ([cluster, named]) => [cluster, new Map([...named].filter(([name]) => !name.startsWith(prefix)))] as const,
+  )
+  return { ...rest, documents: new Map(kept) }
+}
+
+/** The backup with another assignment of a token. */
+function changed(
+  { documents, ...rest }: Backup,
+  token: string,
+  change: (assignment: Assignment) => Assignment,
+): Backup {
+  const path = `assignments/${bucketOf(token)}`
+  const rewritten = ([name, document]: [string, Document]): [string, Document] => {
+    if (name !== path) return [name, document]
+    const content = assignmentDocument.decode(document.bytes, name)
+    return [name, { ...document, bytes: assignmentDocument.encode({ ...content, tokens: content.tokens.map(change) }) }]
+  }
+  return {
+    ...rest,
+    documents: new Map([...documents].map(([cluster, named]) => [cluster, new Map([...named].map(rewritten))])),
+  }
+}
+
+/** The assignment as the coordinator has it. */
+function assignmentOf(cluster: TestCluster, token: string): Assignment | undefined {
+  const name = `assignments/${bucketOf(token)}`
+  const document = [...cluster.world.coordination.documents('test')].find(([other]) => other === name)?.[1]
+  if (document === undefined) return undefined
+  return assignmentDocument.decode(document.bytes, name).tokens.find((assignment) => assignment.token === token)
+}
+
+function specOf(cluster: TestCluster, token: string): Spec | undefined {
+  const name = `specs/${bucketOf(token)}`
+  const document = [...cluster.world.coordination.documents('test')].find(([other]) => other === name)?.[1]
+  if (document === undefined) return undefined
+  return specDocument.decode(document.bytes, name).tokens.find((spec) => spec.token === token)
+}
+
+const lines = (token: Token<number> | undefined): readonly string[] => (token?.state as Ledger).lines
+
+async function write(token: Token<number> | undefined, ...entries: string[]): Promise<void> {
+  for (const entry of entries) await token?.replicate(bytes(entry))
+}
+
+/** The node that serves the token, once what it holds is up to date. */
+async function serving(cluster: TestCluster, token: string, incarnation: number): Promise<Kagami<number>> {
+  const node = await eventually(() => {
+    const primary = cluster.primary(token)
+    return primary !== undefined && primary.locate(token)?.incarnation === incarnation && primary
+  }, `a primary of incarnation ${incarnation}`)
+  await node.get(token)?.sync()
+  return node
+}
+
+async function twoCopies(cluster: TestCluster): Promise<readonly [Kagami<number>, Kagami<number>]> {
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync')
+  return [a, b]
+}
+
+test('S1: a token whose assignment is lost goes on where it was, in the log that it had', async () => {
+  await using cluster = new TestCluster()
+  const { coordination } = cluster.world
+  const [a] = await twoCopies(cluster)
+  await write(a.get('orders'), 'one', 'two')
+  const before = assignmentOf(cluster, 'orders')
+  coordination.restore(without(coordination.backup(), 'assignments/'))
+  await eventually(() => assignmentOf(cluster, 'orders')?.primary, 'an assignment again')
+  const node = await serving(cluster, 'orders', 1)
+  await write(node.get('orders'), 'three')
+  expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
+  expect(assignmentOf(cluster, 'orders')).toMatchObject({ incarnation: 1, log: before?.log })
+  expect(assignmentOf(cluster, 'orders')?.epoch).toBeGreaterThan(before?.epoch ?? 0)
+})
+
+test('S1: the same when no node is left that remembers it', async () => {
+  await using cluster = new TestCluster()
+  const { coordination } = cluster.world
+  const a = await cluster.start('a')
+  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
+  await cluster.stop('a')
+  coordination.restore(without(coordination.backup(), 'assignments/'))
+  const b = await cluster.start('b')
+  await b.token('orders', { replicas: 0, primary: 'self' })
+  const node = await serving(cluster, 'orders', 1)
+  expect(lines(node.get('orders'))).toEqual(['one', 'two'])
+})
+
+test('a token whose spec alone is lost fails over, because a node that holds it puts the spec back', async () => {
+  await using cluster = new TestCluster()
+  const { coordination } = cluster.world
+  const [a, b] = await twoCopies(cluster)
+  await write(a.get('orders'), 'one')
+  coordination.restore(without(coordination.backup(), 'specs/'))
+  await eventually(() => specOf(cluster, 'orders'), 'the spec is put back')
+  await cluster.stop('a')
+  await eventually(() => b.get('orders')?.role === 'primary', 'the replica takes over')
+  await write(b.get('orders'), 'two')
+  expect(lines(b.get('orders'))).toEqual(['one', 'two'])
+})
+
+/** A token is removed, and created again as incarnation 3; the backup is from the moment when its removal had begun. */
+async function createdAgain(
+  cluster: TestCluster,
+  moment: (spec: Spec) => boolean,
+  meanwhile?: () => Promise<unknown>,
+): Promise<Backup> {
+  const a = cluster.node('a')
+  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'old')
+  let backup: Backup | undefined
+  const take = (): void => {
+    const spec = specOf(cluster, 'orders')
+    if (spec !== undefined && moment(spec)) backup ??= cluster.world.coordination.backup()
+  }
+  take()
+  const removed = a.remove('orders')
+  while (backup === undefined) {
+    await Promise.resolve()
+    take()
+  }
+  await removed
+  await eventually(() => assignmentOf(cluster, 'orders')?.phase === 'gone', 'the token is gone')
+  await meanwhile?.()
+  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
+  expect(assignmentOf(cluster, 'orders')?.incarnation).toBe(3)
+  return backup
+}
+
+test.each([
+  ['that knew nothing of the removal', (spec: Spec) => !spec.removed],
+  ['of the moment when it was to be removed', (spec: Spec) => spec.removed],
+])('S1: documents %s take nothing from what was created since, while its node lives', async (_, moment) => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const backup = await createdAgain(cluster, moment)
+  cluster.world.coordination.restore(backup)
+  await eventually(() => assignmentOf(cluster, 'orders')?.incarnation === 3, 'the assignment is healed')
+  await eventually(() => specOf(cluster, 'orders')?.generation === 2, 'the spec is put back')
+  const node = await serving(cluster, 'orders', 3)
+  await write(node.get('orders'), 'three')
+  expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
+  await a.remove('orders')
+  expect(assignmentOf(cluster, 'orders')?.incarnation).toBe(4)
+})
+
+test.each([
+  ['that knew nothing of the removal', (spec: Spec) => !spec.removed],
+  ['of the moment when it was to be removed', (spec: Spec) => spec.removed],
+])('S1: documents %s take nothing from what was created since, when all nodes start anew', async (_, moment) => {
+  await using cluster = new TestCluster()
+  await cluster.start('a')
+  const backup = await createdAgain(cluster, moment)
+  const address = assignmentOf(cluster, 'orders')?.log.address ?? ''
+  await cluster.stop('a')
+  cluster.world.coordination.restore(backup)
+  const a = await cluster.start('a')
+  await eventually(() => assignmentOf(cluster, 'orders')?.incarnation === 3, 'the assignment is healed')
+  expect(cluster.world.logs.records(address).length).toBeGreaterThan(3)
+  await eventually(() => specOf(cluster, 'orders')?.removed === false, 'the spec follows the log')
+  await a.token('orders', { replicas: 0, primary: 'self' })
+  const node = await serving(cluster, 'orders', 3)
+  await write(node.get('orders'), 'three')
+  expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
+})
+
+test('S1: documents from before a token was removed and created again elsewhere are corrected, when all nodes start anew', async () => {
+  await using cluster = new TestCluster()
+  const first = await cluster.start('a')
+  let address: string | undefined
+  const backup = await createdAgain(
+    cluster,
+    (spec) => {
+      address = assignmentOf(cluster, 'orders')?.log.address
+      return !spec.removed
+    },
+    // Another token is given the log that has become free.
+    () => first.token('other', { replicas: 0, primary: 'self' }),
+  )
+  expect(assignmentOf(cluster, 'other')?.log.address).toBe(address)
+  expect(assignmentOf(cluster, 'orders')?.log.address).not.toBe(address)
+  await cluster.stop('a')
+  cluster.world.coordination.restore(backup)
+  const a = await cluster.start('a')
+  await eventually(() => assignmentOf(cluster, 'orders')?.incarnation === 3, 'the assignment is healed')
+  await a.token('orders', { replicas: 0, primary: 'self' })
+  const node = await serving(cluster, 'orders', 3)
+  expect(lines(node.get('orders'))).toEqual(['one', 'two'])
+})
+
+test('a copy is not given up for another log of its incarnation: it is told, and nothing is written to either by it', async () => {
+  await using cluster = new TestCluster()
+  const { coordination } = cluster.world
+  const [a, b] = await twoCopies(cluster)
+  await write(a.get('orders'), 'one')
+  coordination.restore(
+    changed(coordination.backup(), 'orders', (assignment) => ({
+      ...assignment,
+      log: { address: 'elsewhere', identity: 'another' },
+    })),
+  )
+  for (const node of [a, b]) {
+    await eventually(() => node.health().copies[0]?.error?.code === 'KAGAMI_LOG_REPLACED', 'the contradiction is told')
+    expect(node.health().ok).toBe(false)
+    expect(lines(node.get('orders'))).toEqual(['one'])
+  }
+  await expect(a.get('orders')?.replicate(bytes('two'))).rejects.toMatchObject({ code: 'KAGAMI_NOT_PRIMARY' })
+})
+
+test('a removal settles though the token was never given a log, and so does the call that wanted the token', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  let held = true
+  const allocate = log.allocate.bind(log)
+  log.allocate = async (token, inUse, options) => {
+    while (held) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      options.signal.throwIfAborted()
+    }
+    return allocate(token, inUse, options)
+  }
+  const a = await cluster.start('a', { log })
+  const wanted = a.token('orders', { replicas: 0 }).catch((error: unknown) => error)
+  await eventually(() => specOf(cluster, 'orders'), 'the spec')
+  const removed = a.remove('orders')
+  await eventually(() => specOf(cluster, 'orders')?.removed, 'it is to be removed')
+  cluster.world.coordination.expire('a')
+  await eventually(() => a.health().status === 'running' && a.health().controller, 'another rule')
+  held = false
+  await removed
+  const error = await wanted
+  expect(isKagamiError(error, 'KAGAMI_TOKEN_UNKNOWN')).toBe(true)
+  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one')
+  expect(assignmentOf(cluster, 'orders')?.incarnation).toBe(3)
+})
