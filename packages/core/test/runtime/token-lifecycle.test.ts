@@ -1,0 +1,181 @@
+/** The controller's work on one token, against a log that may say something else than the documents. */
+import { memoryCluster } from '@kagami/testkit'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { CommitLog, SnapshotStore, TokenLog } from '../../src/contract/index.js'
+import type { Assignment, Spec } from '../../src/engine/documents.js'
+import { decodeFrame, encodeFrame, type Frame } from '../../src/engine/frame.js'
+import {
+  beginIncarnation,
+  cleanUp,
+  endIncarnation,
+  openIncarnation,
+  type LifecycleContext,
+} from '../../src/runtime/token-lifecycle.js'
+import { systemClock } from '../../src/runtime/system-seams.js'
+import { metaOf } from '../engine/snapshots.js'
+
+const { signal } = new AbortController()
+const quiet = () => undefined
+const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
+const nothing = { inUse: new Set<string>(), held: new Set<string>(), holders: [] }
+
+let world: ReturnType<typeof memoryCluster>
+let log: CommitLog
+let store: SnapshotStore
+let context: LifecycleContext
+let opened: TokenLog
+let assignment: Assignment
+
+beforeEach(async () => {
+  world = memoryCluster()
+  log = world.commitLog()
+  store = world.snapshotStore()
+  for (const adapter of [log, store]) await adapter.start({ cluster: 'test', node: 'a', logger, signal })
+  context = { log, store, clock: systemClock(), signal }
+  const address = await log.allocate('orders', new Set(), { signal })
+  opened = await log.open(address, { token: 'orders', signal })
+  assignment = {
+    token: 'orders',
+    incarnation: 1,
+    phase: 'opening',
+    log: { address, identity: opened.identity },
+    epoch: 0,
+    primary: null,
+    replicas: [],
+    snapshotter: null,
+    handoverGivenUp: null,
+  }
+})
+
+afterEach(async () => {
+  for (const adapter of [log, store]) await adapter.stop()
+})
+
+async function append(...frames: Frame[]): Promise<void> {
+  for (const frame of frames) if (frame.kind !== 'skipped') await opened.append(encodeFrame(frame), { signal })
+}
+
+const open = (incarnation: number, deleted = false, token = 'orders'): Frame => ({
+  kind: 'open',
+  token,
+  incarnation,
+  deleted,
+  ...assignment.log,
+  timeMs: 1,
+})
+
+const barrier = (incarnation: number, epoch: number): Frame => ({
+  kind: 'barrier',
+  token: 'orders',
+  incarnation,
+  epoch,
+  term: 7n,
+  timeMs: 1,
+})
+
+function frames(): Frame[] {
+  return world.logs.records(assignment.log.address).map(({ bytes }) => decodeFrame(bytes))
+}
+
+test('opening writes a frame that names the log, and the assignment is open once it was read back', async () => {
+  expect(await openIncarnation(context, assignment)).toEqual({ ...assignment, phase: 'open' })
+  expect(frames()).toMatchObject([{ kind: 'open', incarnation: 1, deleted: false, ...assignment.log }])
+  // Its answer may have been lost.
+  expect(await openIncarnation(context, assignment)).toEqual({ ...assignment, phase: 'open' })
+})
+
+test('a log that was deleted and created anew is not opened', async () => {
+  world.logs.recreate(assignment.log.address)
+  await expect(openIncarnation(context, assignment)).rejects.toMatchObject({ code: 'KAGAMI_LOG_REPLACED' })
+  expect(frames()).toEqual([])
+})
+
+test('an incarnation that the log has ended is not opened', async () => {
+  await append(open(1), open(2, true))
+  expect(await openIncarnation(context, assignment)).toMatchObject({ incarnation: 2, phase: 'deleted' })
+})
+
+test('ending appends the end, and says so once it counts', async () => {
+  await append(open(1), barrier(1, 1))
+  const ended = await endIncarnation(context, { ...assignment, phase: 'deleting', epoch: 1 })
+  expect(ended).toMatchObject({ incarnation: 2, phase: 'deleted' })
+  expect(frames().at(-1)).toMatchObject({ kind: 'open', incarnation: 2, deleted: true })
+})
+
+test('S1: an end that comes after a newer incarnation ends nothing: the assignment becomes what the log says', async () => {
+  await append(open(1), barrier(1, 1), open(2, true), open(3), barrier(3, 4))
+  const found = await endIncarnation(context, { ...assignment, phase: 'deleting', epoch: 1 })
+  expect(found).toMatchObject({ incarnation: 3, epoch: 4, phase: 'open', primary: null })
+})
+
+test('S1, S8: a log is not released where it holds a newer incarnation than the one that has ended', async () => {
+  await append(open(1), barrier(1, 1), open(2, true), open(3), barrier(3, 4))
+  await store.create(metaOf({ id: 'new', incarnation: 3 }), one(), { signal })
+  const found = await cleanUp(context, { ...assignment, incarnation: 2, phase: 'deleted' })
+  expect(found).toMatchObject({ incarnation: 3, epoch: 4, phase: 'open' })
+  expect(frames()).toHaveLength(5)
+  expect(await store.list('orders', { signal })).toHaveLength(1)
+})
+
+test("cleaning up drops the log and the snapshots of what has ended, and leaves a neighbour's records", async () => {
+  await append(open(1), barrier(1, 1), open(2, true), open(1, false, 'other'))
+  await store.create(metaOf({ id: 'old', incarnation: 1 }), one(), { signal })
+  const gone = await cleanUp(context, { ...assignment, incarnation: 2, phase: 'deleted' })
+  expect(gone).toMatchObject({ incarnation: 2, phase: 'gone' })
+  expect(frames()).toMatchObject([{ token: 'other' }])
+  expect(await store.list('orders', { signal })).toEqual([])
+})
+
+test("cleaning up leaves a log alone that is not the token's any more", async () => {
+  const before = { ...assignment, incarnation: 2, phase: 'deleted' } as const
+  world.logs.recreate(assignment.log.address)
+  opened = await log.open(assignment.log.address, { token: 'orders', signal })
+  await append(open(1))
+  expect(await cleanUp(context, before)).toMatchObject({ phase: 'gone' })
+  expect(frames()).toHaveLength(1)
+})
+
+const spec: Spec = {
+  token: 'orders',
+  generation: 1,
+  removed: false,
+  replicas: 1,
+  weight: 1,
+  primary: 'balanced',
+  owner: null,
+  failover: 'promote',
+  failback: false,
+  handover: null,
+  adopt: null,
+}
+
+test('a token without an assignment gets a new log only where nothing of it is left', async () => {
+  const begun = await beginIncarnation(context, spec, undefined, nothing)
+  expect(begun).toMatchObject({ incarnation: 1, phase: 'opening', epoch: 0 })
+  await append(open(1), barrier(1, 5))
+  const found = await beginIncarnation(context, spec, undefined, { ...nothing, holders: ['b'] })
+  expect(found).toMatchObject({ incarnation: 1, phase: 'open', epoch: 5, log: assignment.log, replicas: ['b'] })
+})
+
+test('a snapshot alone shows that a token lived, and in which log', async () => {
+  const elsewhere = { address: 'log-9', identity: 'uuid-9' }
+  await store.create(metaOf({ incarnation: 3, epoch: 2, log: elsewhere }), one(), { signal })
+  const found = await beginIncarnation(context, spec, undefined, nothing)
+  expect(found).toMatchObject({ incarnation: 3, phase: 'open', epoch: 2, log: elsewhere })
+})
+
+test('an incarnation that has ended is not begun again: the next one is above it', async () => {
+  await append(open(1), barrier(1, 5), open(2, true))
+  const begun = await beginIncarnation(context, spec, undefined, nothing)
+  expect(begun).toMatchObject({ incarnation: 3, phase: 'opening', epoch: 0 })
+  expect(begun.log.address).not.toBe(assignment.log.address)
+})
+
+test('a token that is to be removed, and of which nothing is left, is gone', async () => {
+  const begun = await beginIncarnation(context, { ...spec, generation: 2, removed: true }, undefined, nothing)
+  expect(begun).toMatchObject({ incarnation: 4, phase: 'gone' })
+})
+
+async function* one(): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(Buffer.from('state'))
+}
