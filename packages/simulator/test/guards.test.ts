@@ -101,6 +101,30 @@ const guards: readonly (readonly [
     ],
   ],
   [
+    'a token without an assignment is looked for before it is begun anew',
+    ['S3', 'S4', 'L'],
+    300,
+    [
+      {
+        file: 'runtime/token-lifecycle.js',
+        guard: 'found.alive !== null && found.alive.incarnation > ended',
+        instead: 'false',
+      },
+    ],
+  ],
+  [
+    'nodes put back what the coordinator has lost of their tokens',
+    ['S3', 'L'],
+    300,
+    [
+      {
+        file: 'runtime/node.js',
+        guard: 'if (!isLater(wanted, this.#directory.spec(token)))',
+        instead: 'if (true)',
+      },
+    ],
+  ],
+  [
     'a restore over unread log settles what was pending as indeterminate',
     ['S5', 'L'],
     300,

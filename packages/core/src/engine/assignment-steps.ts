@@ -99,7 +99,7 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   }
 }
 
-/** In-sync copies first, then by how much they have applied; without any usable copy, any member that could restore one. */
+/** Copies that can write first, then those in sync, then by how much they have applied; without any usable copy, any member that could restore one. */
 function choosePrimary(assignment: Assignment, input: StepInput): string | undefined {
   const { spec, target, view, counts } = input
   const usable = (node: string): boolean =>
@@ -111,6 +111,8 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
     // How far a copy of another incarnation has come says nothing about this one.
     const applied = report?.incarnation === assignment.incarnation ? report.nextIndex : -1
     return [
+      // Whose appends the log refuses will not do better the next time.
+      report === undefined || report.error === null ? 1 : 0,
       inSync(view, node, assignment) ? 1 : 0,
       view.nodes.get(node)?.draining === 'no' ? 1 : 0,
       assignment.epoch === 0 && node === pinned ? 1 : 0,

@@ -22,6 +22,8 @@ export interface RoleContext {
   assignment(): Assignment
   /** Whether the coordinator names another log for this incarnation than the one that this copy reads. */
   contradicted(): boolean
+  /** Whether to wait before a higher epoch is asked for. */
+  resting(): boolean
   state(): CopyState
   /** Whether the copy is restored, reads on, and has not failed. */
   running(): boolean
@@ -79,7 +81,7 @@ export class CopyRole {
     if (this.#context.running() && (assignment.phase === 'open' || assignment.incarnation < incarnation)) {
       if (mine && replicator.live === undefined) {
         if (compareEpochs(assignment, highest) > 0 && !state.deleted) this.#promote(assignment)
-        else refusal = this.#seen(highest)
+        else if (!this.#context.resting()) refusal = this.#seen(highest)
       } else if (contradicted || (!mine && compareEpochs(assignment, state) < 0)) {
         refusal = this.#seen(state)
       }

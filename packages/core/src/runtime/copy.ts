@@ -27,6 +27,7 @@ import {
   type Frame,
   type OpenFrame,
 } from '../engine/frame.js'
+import type { Term } from '../engine/term.js'
 import type { CopyHealth, Lag, NodeRef, Replicated, Role } from './api.js'
 import {
   applyFailed,
@@ -51,6 +52,7 @@ import { MarkerQueue } from './marker-queue.js'
 import { MAX_TOKEN_BYTES, type Settings } from './options.js'
 import { indeterminate, rejectAll, Replicator, settle, type PendingEntry } from './replicator.js'
 import { matchesAnchor, restoreCopy, type Anchor } from './restorer.js'
+import { Refusals } from './refusals.js'
 import { Scope } from './scope.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
@@ -103,6 +105,7 @@ export class Copy<R, C> {
   #readTo: Offset = 0n
   #inSync = false
   #error: KagamiError | undefined
+  readonly #refusals: Refusals
   /** Why the assignment is not followed. */
   #contradiction: KagamiError | undefined
   #onSettled: (() => void) | undefined
@@ -130,8 +133,14 @@ export class Copy<R, C> {
       appendsInFlight: context.commitLog.appendsInFlight,
       log,
       readTo: () => this.#readTo,
-      // Who can't write can't be the primary: as a failed copy it is replaced, instead of being promoted again.
-      onRefused: (error) => this.#fail(error, undefined),
+      onRefused: (term, error) => this.#onRefused(term, error),
+      signal,
+    })
+    this.#refusals = new Refusals({
+      clock,
+      random,
+      retryMs: limits.retryMs,
+      onRested: () => this.#role.evaluate(),
       signal,
     })
     this.#role = new CopyRole({
@@ -141,6 +150,7 @@ export class Copy<R, C> {
       events,
       assignment: () => this.#assignment,
       contradicted: () => this.#contradiction !== undefined,
+      resting: () => this.#refusals.resting,
       state: () => this.#state,
       running: () => this.#phase === 'running',
       member,
@@ -301,7 +311,7 @@ export class Copy<R, C> {
       inSync: this.#inSync,
       serving: this.#role.servingEpoch,
       seen: this.#role.refusal,
-      error: this.#error?.code ?? null,
+      error: this.#error?.code ?? this.#refusals.error?.code ?? null,
     }
   }
 
@@ -317,7 +327,7 @@ export class Copy<R, C> {
       error: this.#error ?? this.#contradiction,
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
       snapshotError: this.#snapshotter.error,
-      appendError: this.#replicator.trouble ?? this.#markers.trouble,
+      appendError: this.#replicator.trouble ?? this.#markers.trouble ?? this.#refusals.error,
       ignored: Object.fromEntries(this.#ignored),
     }
   }
@@ -575,7 +585,10 @@ export class Copy<R, C> {
       this.#snapshotter.applied(frame.count, frame.body.length)
       this.#wakeReaders()
     }
-    if (own.length > 0) this.#checkSettled()
+    if (own.length > 0) {
+      this.#refusals.over()
+      this.#checkSettled()
+    }
   }
 
   #applyOne(bytes: Uint8Array, frame: DataFrame, index: number, own: PendingEntry | undefined): void {
@@ -631,6 +644,26 @@ export class Copy<R, C> {
   }
 
   // Failure.
+
+  /**
+   * The log refuses what this term appends: the term is over, and the copy reads on. The controller is asked for a higher epoch, after a pause that
+   * grows, and gives it to a copy that can write, if there is one.
+   */
+  #onRefused(term: Term<PendingEntry>, error: KagamiError): void {
+    if (error.code === 'KAGAMI_LOG_REPLACED') return this.#fail(error, undefined)
+    const { token } = this
+    this.#context.settings.seams.logger.error(`the log of '${token}' refuses what this node appends`, { error })
+    this.#refusals.refused(error)
+    const lost = indeterminate(token, 'the log has refused to take it, or an entry before it', error)
+    this.#replicator.end(
+      (other) => other === term,
+      lost,
+      this.#notPrimary(`its log refuses what this node appends: ${error.message}`),
+    )
+    this.#checkSettled()
+    this.#role.evaluate()
+    this.#context.onChange(token)
+  }
 
   #fail(error: KagamiError, position: Position | undefined): void {
     if (this.#phase === 'failed' || this.#scope.signal.aborted) return

@@ -2,7 +2,7 @@
  * Linearizable reads: `sync()` waits until this copy has read a marker whose append began after the call. Callers that
  * come while a marker is under way share the next one. Markers change no state, so any copy may write them.
  */
-import type { Clock, KagamiError, Random, TokenLog } from '../contract/index.js'
+import { isKagamiError, type Clock, type KagamiError, type Random, type TokenLog } from '../contract/index.js'
 import { encodeFrame } from '../engine/frame.js'
 import { appendWithin } from './append.js'
 import { overloaded } from './copy-errors.js'
@@ -111,6 +111,7 @@ export class MarkerQueue {
     const { clock, random, limits, signal } = this.#context
     appendWithin(limits.appendTimeoutMs, log, bytes, clock, signal).catch((error: unknown) => {
       if (signal.aborted || this.#underWay?.nonce !== nonce) return
+      if (isKagamiError(error) && !error.retryable) return this.fail(error)
       this.#trouble.failed(error)
       const refusal = this.#trouble.refusal()
       if (refusal !== undefined) return this.fail(refusal)

@@ -40,8 +40,8 @@ export interface ReplicatorContext {
   log(): TokenLog | undefined
   /** The offset that the read loop reads next. */
   readTo(): Offset
-  /** The log takes no append of this node any more, for good. */
-  onRefused(error: KagamiError): void
+  /** The log refuses for good what a term appends. */
+  onRefused(term: Term<PendingEntry>, error: KagamiError): void
   readonly signal: AbortSignal
 }
 
@@ -213,7 +213,7 @@ export class Replicator {
         if (this.trouble === undefined) this.#trouble.over()
         term.appendFailed(item, clock.monotonicMs() + backoffMs(item.failures, limits.retryMs, random))
         const permanent = isKagamiError(error) && !error.retryable
-        if (permanent && this.#context.log() === log) return this.#context.onRefused(error)
+        if (permanent && this.#context.log() === log) return this.#context.onRefused(term, error)
         if (this.#trouble.failed(error))
           logger.warn(`an append to the log of '${token}' failed and is tried again`, { error })
         const refusal = this.#refusal()

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { CommitLog, TokenLog } from '../../src/contract/index.js'
-import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
+import { isKagamiError, KagamiError, type Kagami, type KagamiOptions, type Token } from '../../src/index.js'
 import type { LimitOptions } from '../../src/runtime/api.js'
 import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
@@ -173,3 +173,86 @@ test('readers that wait are bounded, and those that gave up take no place', asyn
   mend()
   await primary.sync()
 })
+
+test('an append that the log refuses for good ends the term, not the copy: what is small enough goes on', async () => {
+  await using cluster = new TestCluster()
+  const refusing = (): CommitLog => refusingLog(cluster, (record) => Buffer.from(record).includes('too large'))
+  const nodes = await Promise.all(['a', 'b', 'c'].map((id) => cluster.start(id, { log: refusing() })))
+  const [a] = nodes as [Kagami<number>]
+  await a.token('orders', { replicas: 2 })
+  await eventually(() => nodes.every((node) => node.get('orders')?.lag.caughtUp), 'three copies')
+  for (let i = 0; i < 5; i++) {
+    const node = await eventually(() => cluster.primary('orders'), 'a primary')
+    const orders = node.get('orders')
+    const outcomes = await Promise.allSettled([
+      orders?.replicate(bytes(`before ${i}`)),
+      orders?.replicate(bytes('too large')),
+    ])
+    const refused = outcomes[1]
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'KAGAMI_INDETERMINATE' } })
+    expect((refused as PromiseRejectedResult).reason).toMatchObject({ cause: { code: 'KAGAMI_LOG_REFUSED' } })
+    expect(node.health().problems.join()).toMatch(/KAGAMI_LOG_REFUSED/)
+  }
+  const node = await eventually(() => cluster.primary('orders'), 'a primary')
+  await node.get('orders')?.replicate(bytes('after'))
+  expect((node.get('orders')?.state as Ledger).lines.at(-1)).toBe('after')
+  expect((node.get('orders')?.state as Ledger).lines).not.toContain('too large')
+  expect(node.health().problems).toEqual([])
+})
+
+test('a primary that may not write gives way to a copy that may, and stays one', async () => {
+  await using cluster = new TestCluster()
+  let permitted = true
+  const a = await cluster.start('a', { log: refusingLog(cluster, () => !permitted) })
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync')
+  await orders.replicate(bytes('one'))
+  permitted = false
+  const lost = await orders.replicate(bytes('two')).catch((error: unknown) => error)
+  expect(lost).toMatchObject({ code: 'KAGAMI_INDETERMINATE', cause: { code: 'KAGAMI_LOG_REFUSED' } })
+  await eventually(() => b.get('orders')?.role === 'primary', 'the other takes over')
+  await b.get('orders')?.replicate(bytes('three'))
+  await expect(orders.sync()).rejects.toMatchObject({ code: 'KAGAMI_LOG_REFUSED' })
+  await orders.waitFor({ incarnation: 1, index: 1 })
+  expect((orders.state as Ledger).lines).toEqual(['one', 'three'])
+  expect(orders.role).toBe('replica')
+})
+
+test('where nobody may write, primaries change with growing pauses, and serve as soon as they may', async () => {
+  await using cluster = new TestCluster()
+  let permitted = true
+  const options = (): Partial<KagamiOptions<number>> => ({
+    log: refusingLog(cluster, () => !permitted),
+    limits: { lookMs: 50, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 200 } },
+  })
+  const a = await cluster.start('a', options())
+  const b = await cluster.start('b', options())
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync')
+  permitted = false
+  const before = a.locate('orders')?.epoch ?? 0
+  await expect(orders.replicate(bytes('one'))).rejects.toMatchObject({ code: 'KAGAMI_INDETERMINATE' })
+  await eventually(() => (a.locate('orders')?.epoch ?? 0) >= before + 6, 'both have tried')
+  await expect(orders.replicate(bytes('two'))).rejects.toMatchObject({ code: 'KAGAMI_NOT_PRIMARY' })
+  permitted = true
+  const node = await eventually(() => cluster.primary('orders'), 'a primary')
+  await node.get('orders')?.replicate(bytes('three'))
+  expect((node.get('orders')?.state as Ledger).lines).toEqual(['three'])
+})
+
+/** A log that refuses some records for good. */
+function refusingLog(cluster: TestCluster, refuses: (record: Uint8Array) => boolean): CommitLog {
+  const log = cluster.world.commitLog()
+  const open = log.open.bind(log)
+  log.open = async (...call) => {
+    const opened = await open(...call)
+    const append = opened.append.bind(opened)
+    opened.append = (record, options) =>
+      refuses(record)
+        ? Promise.reject(new KagamiError('KAGAMI_LOG_REFUSED', 'the log does not take this'))
+        : append(record, options)
+    return opened
+  }
+  return log
+}

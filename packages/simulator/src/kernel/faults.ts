@@ -15,6 +15,8 @@ const usual = {
   appendDropped: 0.04,
   /** An append is refused because the log has no room. */
   appendFull: 0.01,
+  /** An append is refused for good. */
+  appendRefused: 0.01,
   /** A reader hears of records late. */
   readSlow: 0.02,
   /** Any other call of the log fails. */

@@ -142,6 +142,10 @@ class SimTokenLog implements TokenLog {
       const error = new KagamiError('KAGAMI_STORE_FULL', 'the log has no room left', { retryable: true })
       return { name: 'appendFull', landsMs: [], failsMs: wayMs, error }
     }
+    if (faults.happens('appendRefused')) {
+      const error = new KagamiError('KAGAMI_LOG_REFUSED', 'the log does not take this from this node')
+      return { name: 'appendRefused', landsMs: chance.happens(0.3) ? [wayMs] : [], failsMs: wayMs, error }
+    }
     return { name: 'usual', landsMs: [wayMs] }
   }
 
