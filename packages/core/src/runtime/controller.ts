@@ -405,11 +405,7 @@ class ControllerTerm {
     const ended = spec.generation > generation || (spec.generation === generation && spec.removed)
     switch (assignment.phase) {
       case 'opening':
-        this.#begin(table, token, (context) =>
-          this.#shares(table, assignment)
-            ? this.#beginIncarnation(context, spec, assignment)
-            : openIncarnation(context, assignment),
-        )
+        this.#begin(table, token, (context) => this.#openIncarnation(context, table, spec, assignment))
         return true
       case 'open':
         if (!ended) return false
@@ -486,6 +482,22 @@ class ControllerTerm {
     if (this.#logsInUse(table).has(next.log.address)) return this.#beginIncarnation(context, spec, before)
     this.#reserved.add(next.log.address)
     return next
+  }
+
+  /** Opens it in the log that it was given, or gives it another where that one is not its own or not there any more. */
+  async #openIncarnation(
+    context: LifecycleContext,
+    table: AssignmentTable,
+    spec: Spec,
+    assignment: Assignment,
+  ): Promise<Assignment> {
+    if (this.#shares(table, assignment)) return this.#beginIncarnation(context, spec, assignment)
+    try {
+      return await openIncarnation(context, assignment)
+    } catch (error) {
+      if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
+      return this.#beginIncarnation(context, spec, assignment)
+    }
   }
 
   #logsInUse(table: AssignmentTable): ReadonlySet<string> {

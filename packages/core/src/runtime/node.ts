@@ -275,9 +275,15 @@ class Node<R, C> implements Kagami<R, C> {
         )
       }
       const nonce = this.#settings.seams.random.uint64().toString(16)
-      await this.#specs.change(name, signal, (spec) => ({ ...spec, handover: { to, nonce } }))
+      await this.#specs.change(name, signal, (spec) => {
+        refuseHeld(spec, to)
+        return { ...spec, handover: { to, nonce } }
+      })
       let epoch = 0
       await this.#directory.until(() => {
+        const spec = this.#directory.spec(name)
+        if (spec?.removed) throw unknownToken(name)
+        if (spec?.handover?.nonce === nonce) refuseHeld(spec, to)
         const assignment = this.#directory.assignment(name)
         if (assignment?.handoverGivenUp === nonce) throw lostTarget(name, to)
         epoch = assignment?.epoch ?? 0
@@ -291,6 +297,8 @@ class Node<R, C> implements Kagami<R, C> {
     await this.#call(options.signal, async (signal) => {
       await this.#membership.setDraining('drain', signal)
       await this.#directory.until(() => this.#isEmptied(), signal)
+      const held = this.#heldHere()
+      if (held.length > 0) throw heldForOwner(held, this.#settings.node.id)
     })
   }
 
@@ -572,23 +580,49 @@ class Node<R, C> implements Kagami<R, C> {
     for (const assignment of this.#directory.assignments()) {
       if (assignment.phase !== 'open' || !copiesOf(assignment).includes(id)) continue
       const spec = this.#directory.spec(assignment.token)
+      if (spec !== undefined && isHeldBy(spec, id)) continue
       const movable = others >= 1 + (spec?.replicas ?? 0)
       if (movable || (others > 0 && assignment.primary?.node === id)) return false
     }
     return true
   }
 
-  /** Follows the report of the node that takes over, until it serves. */
+  /** The tokens that wait for this node whatever happens. */
+  #heldHere(): string[] {
+    const { id } = this.#settings.node
+    const held: string[] = []
+    for (const { token, phase } of this.#directory.assignments()) {
+      const spec = this.#directory.spec(token)
+      if (phase === 'open' && spec !== undefined && isHeldBy(spec, id)) held.push(token)
+    }
+    return held.sort()
+  }
+
+  /** Follows the report of the node that takes over, until it serves, or until it can't any more. */
   async #untilServing(token: string, node: string, epoch: number, signal: AbortSignal): Promise<void> {
-    const prefix = `reports/${node}/${bucketOf(token)}`
-    for await (const documents of this.#membership.requireSession().watch(prefix, { signal })) {
-      const document = documents.get(prefix)
-      if (document === undefined) continue
-      const report = reportDocument.decode(document.bytes, prefix).tokens.find((entry) => entry.token === token)
-      if (report !== undefined && report.serving >= epoch) return
+    const link = linkedAbort(signal)
+    const hindered = (): boolean => {
+      if (this.#directory.spec(token)?.removed) throw unknownToken(token)
       const assignment = this.#directory.assignment(token)
-      if (assignment === undefined) throw unknownToken(token)
-      if (assignment.primary?.node !== node && assignment.epoch > epoch) throw noCopy(token)
+      if (assignment !== undefined && assignment.primary?.node !== node && assignment.epoch > epoch) throw noCopy(token)
+      return false
+    }
+    try {
+      await Promise.race([
+        this.#reportedServing(token, node, epoch, link.signal),
+        this.#directory.until(hindered, link.signal),
+      ])
+    } finally {
+      link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
+    }
+  }
+
+  async #reportedServing(token: string, node: string, epoch: number, signal: AbortSignal): Promise<void> {
+    const name = `reports/${node}/${bucketOf(token)}`
+    for await (const documents of this.#membership.requireSession().watch(name, { signal })) {
+      const document = documents.get(name)
+      const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
+      if (reports.some((report) => report.token === token && report.serving >= epoch)) return
     }
   }
 }
@@ -599,6 +633,24 @@ function pick({ failover, failback }: AlterOptions): AlterOptions {
 
 function isEnded({ phase }: Assignment): boolean {
   return phase === 'deleted' || phase === 'gone'
+}
+
+function isHeldBy(spec: Spec, node: string): boolean {
+  return holdsForOwner(spec) && spec.owner === node
+}
+
+/** @throws KAGAMI_TOKEN_OWNED where a token is kept for a node, and is wanted on another */
+function refuseHeld(spec: Spec, to: string): void {
+  if (holdsForOwner(spec) && spec.owner !== null && spec.owner !== to) throw heldForOwner([spec.token], spec.owner)
+}
+
+function heldForOwner(tokens: readonly string[], owner: string): KagamiError {
+  return new KagamiError(
+    'KAGAMI_TOKEN_OWNED',
+    `${tokens.map((token) => `'${token}'`).join(', ')} can't leave node '${owner}': failover is 'hold', so no other node may have the primary. ` +
+      "alter() it to failover 'promote' first",
+    { details: { tokens, owner } },
+  )
 }
 
 function lostTarget(token: string, to: string): KagamiError {

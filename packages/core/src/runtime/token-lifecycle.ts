@@ -3,6 +3,7 @@
  * safe to be carried out late by a controller that was deposed meanwhile.
  */
 import {
+  isKagamiError,
   KagamiError,
   type CommitLog,
   type Offset,
@@ -92,41 +93,65 @@ function assignmentOf(token: string, own: Pick<Assignment, 'incarnation' | 'phas
   return { token, ...own, epoch: 0, primary: null, replicas: [], snapshotter: null, handoverGivenUp: null }
 }
 
-/** Writes the frame that opens the incarnation, and reads it back. */
+/**
+ * Writes the frame that opens the incarnation, and reads it back.
+ * @throws KAGAMI_LOG_REPLACED when the log is gone: it needs another
+ */
 export async function openIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
   const history = await appendOpen(context, assignment, assignment.incarnation, false)
   if (!isInForce(history, assignment.incarnation, false)) return corrected(assignment, history)
   return { ...assignment, phase: 'open' }
 }
 
-/** Writes the frame that ends the incarnation, and reads it back: from then on nothing pending can be applied. */
+/**
+ * Writes the frame that ends the incarnation, and reads it back: from then on nothing pending can be applied. Nor can it where the log itself is
+ * gone.
+ */
 export async function endIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
   const incarnation = assignment.incarnation + 1
-  const history = await appendOpen(context, assignment, incarnation, true)
-  if (!isInForce(history, incarnation, true)) return corrected(assignment, history)
+  const history = await unlessReplaced(appendOpen(context, assignment, incarnation, true))
+  if (history !== undefined && !isInForce(history, incarnation, true)) return corrected(assignment, history)
   return { ...assignment, incarnation, phase: 'deleted', primary: null, replicas: [], snapshotter: null }
 }
 
 /** Drops the log and the snapshots of an incarnation that has ended. */
 export async function cleanUp(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
-  const { log, store, signal } = context
+  const { store, signal } = context
   const { token, incarnation } = assignment
-  const opened = await log.open(assignment.log.address, { token, signal })
-  try {
-    if (opened.identity === assignment.log.identity) {
-      const history = await readHistory(opened, token, { signal })
-      if (history.incarnation > incarnation) return corrected(assignment, history)
-      // What lands above this end later belongs to nobody, or to whoever is given the address next. A coordinator that has lost its documents may
-      // have let another token have the same log, and a token that is taken away must not take its neighbour along.
-      await log.release(assignment.log.address, history.ownEnd, { signal })
-    }
-  } finally {
-    await opened.close()
-  }
+  const history = await unlessReplaced(releaseLog(context, assignment))
+  if (history !== undefined && history.incarnation > incarnation) return corrected(assignment, history)
   for (const ref of await store.list(token, { signal })) {
     if (ref.meta.incarnation < incarnation) await store.delete(token, ref.meta.id, { signal })
   }
   return { ...assignment, phase: 'gone' }
+}
+
+/** Releases the log of an incarnation that has ended, and gives what it said. Leaves it alone where it shows a newer one. */
+async function releaseLog(
+  { log, signal }: LifecycleContext,
+  { token, incarnation, log: { address, identity } }: Assignment,
+): Promise<LogHistory> {
+  const opened = await log.open(address, { token, signal })
+  try {
+    if (opened.identity !== identity) throw logReplaced(token, address)
+    const history = await readHistory(opened, token, { signal })
+    // What lands above this end later belongs to nobody, or to whoever is given the address next. A coordinator that has lost its documents may
+    // have let another token have the same log, and a token that is taken away must not take its neighbour along.
+    if (history.incarnation <= incarnation) await log.release(address, history.ownEnd, { signal })
+    return history
+  } finally {
+    await opened.close()
+  }
+}
+
+/** Undefined where the log is not there any more: it holds nothing of the token, and never will. */
+async function unlessReplaced(work: Promise<LogHistory>): Promise<LogHistory | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (isKagamiError(error, 'KAGAMI_LOG_REPLACED')) return undefined
+    throw error
+  }
 }
 
 /** Whether an open frame counts: every reader ignores one that follows a newer incarnation, or another of its own. */

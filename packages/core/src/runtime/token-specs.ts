@@ -2,6 +2,7 @@
  * What people want of tokens, as documents: creates, claims, alters, hands over, removes. Every change is a compare-and-set
  * that is safe to repeat, so an unknown outcome is settled by reading again.
  */
+import { isDeepStrictEqual } from 'node:util'
 import {
   isKagamiError,
   KagamiError,
@@ -150,6 +151,8 @@ export class TokenSpecs {
   ): Promise<Spec | undefined> {
     const { clock, random } = this.#context
     const name = `specs/${bucketOf(token)}`
+    /** What was written without an answer. */
+    let tried: Spec | undefined
     for (let failures = 0; ; failures++) {
       signal.throwIfAborted()
       try {
@@ -157,9 +160,11 @@ export class TokenSpecs {
         const document = await session.read(name, { signal })
         const tokens = document === undefined ? [] : specDocument.decode(document.bytes, name).tokens
         const current = tokens.find((spec) => spec.token === token)
+        if (tried !== undefined && isDeepStrictEqual(current, tried)) return tried
         const next = change(current)
         if (next === undefined || next === current) return next
         const others = tokens.filter((spec) => spec.token !== token)
+        tried = next
         await session.write(name, specDocument.encode({ tokens: [...others, next] }), document?.version, { signal })
         return next
       } catch (error) {

@@ -1,0 +1,110 @@
+/** Calls settle whatever becomes of their token meanwhile: it is removed, kept for its owner, its log is gone, or an answer is lost. */
+import { expect, test } from 'vitest'
+import type { CommitLog } from '../../src/contract/index.js'
+import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+
+/** How a call has ended, or that it has not. */
+function outcomeOf(call: Promise<unknown>): { text: string } {
+  const outcome = { text: 'pending' }
+  call.then(
+    () => (outcome.text = 'resolved'),
+    (error: unknown) => (outcome.text = (error as { code?: string }).code ?? String(error)),
+  )
+  return outcome
+}
+
+test('a token whose log is gone can be removed, and created again', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  cluster.world.logs.recreate(cluster.world.logs.addresses()[0] as string)
+  await eventually(() => a.health().copies[0]?.error?.code === 'KAGAMI_LOG_REPLACED', 'the copy fails')
+  await a.remove('orders')
+  const again = await a.token('orders', { replicas: 0, primary: 'self' })
+  await again.replicate(bytes('two'))
+  expect((again.state as Ledger).lines).toEqual(['two'])
+  expect(a.locate('orders')?.incarnation).toBe(3)
+})
+
+test('a removal whose answer is lost succeeds all the same, and so does a creation', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  cluster.world.coordination.failWrites(1, { landed: true, node: 'a' })
+  await a.token('orders', { replicas: 0, primary: 'self' })
+  cluster.world.coordination.failWrites(1, { landed: true, node: 'a' })
+  await a.remove('orders')
+  await eventually(() => a.locate('orders') === undefined, 'the token is gone')
+  await expect(a.remove('orders')).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_UNKNOWN' })
+})
+
+/** A log that opens nothing: who uses it gets no further than to begin a copy. */
+function closedLog(cluster: TestCluster): CommitLog {
+  const log = cluster.world.commitLog()
+  log.open = (_address, { signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))
+  return log
+}
+
+/** The replica on b never gets ready. */
+async function waitingHandover(cluster: TestCluster) {
+  const a = await cluster.start('a')
+  const b = await cluster.start('b', { log: closedLog(cluster) })
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.health().copies[0]?.phase === 'opening', 'a copy on b')
+  const handover = outcomeOf(a.handover('orders', { to: 'b' }))
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(handover.text).toBe('pending')
+  return { a, handover }
+}
+
+test('a handover that waits ends when somebody removes the token', async () => {
+  await using cluster = new TestCluster()
+  const { a, handover } = await waitingHandover(cluster)
+  await a.remove('orders')
+  await eventually(() => handover.text !== 'pending', 'the handover ends')
+  expect(handover.text).toBe('KAGAMI_TOKEN_UNKNOWN')
+})
+
+test('a handover that waits ends when the token is from now on held for its owner', async () => {
+  await using cluster = new TestCluster()
+  const { a, handover } = await waitingHandover(cluster)
+  await a.alter('orders', { failover: 'hold' })
+  await eventually(() => handover.text !== 'pending', 'the handover ends')
+  expect(handover.text).toBe('KAGAMI_TOKEN_OWNED')
+})
+
+test('a handover that has been assigned, and does not come about, ends when somebody removes the token', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  const mend = cluster.world.logs.cut('b')
+  const handover = outcomeOf(a.handover('orders', { to: 'b' }))
+  await eventually(() => a.locate('orders')?.primary?.id === 'b', 'the handover is assigned')
+  expect(handover.text).toBe('pending')
+  await a.remove('orders')
+  await eventually(() => handover.text !== 'pending', 'the handover ends')
+  expect(handover.text).toBe('KAGAMI_TOKEN_UNKNOWN')
+  mend()
+})
+
+test('a token that is held for its owner is handed to nobody else, and says what to do', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self', failover: 'hold' })
+  const other = await a.token('other', { replicas: 1, primary: 'self' })
+  await eventually(() => ['orders', 'other'].every((name) => b.get(name)?.lag.caughtUp), 'replicas in sync')
+  await expect(a.handover('orders', { to: 'b' })).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_OWNED',
+    details: { tokens: ['orders'], owner: 'a' },
+  })
+  await expect(a.drain()).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OWNED', details: { tokens: ['orders'] } })
+  expect(b.get('other')?.role).toBe('primary')
+  expect([orders.role, other.role]).toEqual(['primary', 'replica'])
+  await a.alter('orders', { failover: 'promote' })
+  await a.drain()
+  expect(b.get('orders')?.role).toBe('primary')
+})
