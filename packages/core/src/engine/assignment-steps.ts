@@ -82,7 +82,8 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   const { primary, token } = assignment
   if (primary !== null) {
     const alive = view.nodes.get(primary.node)?.member === primary.member
-    if (alive && view.report(primary.node, token)?.phase !== 'failed') return assignment
+    const report = view.report(primary.node, token)
+    if (alive && report?.phase !== 'failed' && !(report?.cutOff && mayReplace(assignment, input))) return assignment
   }
   const chosen = choosePrimary(assignment, input)
   const copies = copiesOf(assignment)
@@ -97,6 +98,11 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
     primary: { node: chosen, member },
     replicas: copies.filter((node) => node !== chosen),
   }
+}
+
+/** Whether a primary that lives, but has lost its log, can be replaced by one that has not. */
+function mayReplace(assignment: Assignment, { spec, view }: StepInput): boolean {
+  return !holdsForOwner(spec) && assignment.replicas.some((node) => inSync(view, node, assignment))
 }
 
 /** Copies that can write first, then those in sync, then by how much they have applied; without any usable copy, any member that could restore one. */
@@ -210,12 +216,14 @@ function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean
   return sameList(replicas, assignment.replicas) ? assignment : { ...assignment, replicas }
 }
 
-/** A replica that is in sync, and the same one as long as it is; the primary where there is none. */
+/** A replica that is in sync, and the same one as long as it is and its snapshots succeed, or others' do not; the primary where there is none. */
 function chooseSnapshotter(assignment: Assignment, { view }: StepInput): Assignment {
   const candidates = assignment.replicas.filter((node) => inSync(view, node, assignment))
   const current = assignment.snapshotter
-  if (current !== null && candidates.includes(current)) return assignment
-  const byHash = candidates.sort(
+  const fails = (node: string): boolean => view.report(node, assignment.token)?.snapshotFails === true
+  const able = candidates.filter((node) => !fails(node))
+  if (current !== null && (able.length === 0 ? candidates : able).includes(current)) return assignment
+  const byHash = (able.length === 0 ? candidates : able).sort(
     (a, b) => crc32(assignment.token + a) - crc32(assignment.token + b) || (a < b ? -1 : 1),
   )
   const snapshotter = byHash[0] ?? assignment.primary?.node ?? null

@@ -87,6 +87,10 @@ export interface CopyReport {
   readonly nextIndex: number
   readonly phase: 'restoring' | 'running' | 'failed'
   readonly inSync: boolean
+  /** It has not seen the log's end for too long: it can't serve, whatever the coordinator thinks of its member. */
+  readonly cutOff: boolean
+  /** Its last snapshot failed. */
+  readonly snapshotFails: boolean
   /** The epoch that this copy serves as primary; 0 when it serves none. */
   readonly serving: number
   /** The assignment is not above what this copy has seen: the highest pair, and the log that it stands in. */

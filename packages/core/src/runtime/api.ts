@@ -113,9 +113,12 @@ export type Role =
 export interface Lag {
   /** Entries known to be in the log and not yet applied here: exact when `caughtUp`, else a lower bound. */
   readonly entries: number
-  /** Whether the copy had applied everything at its last look at the log's end. */
+  /** Whether the copy had applied everything at its last look at the log's end, and that was a short while ago. */
   readonly caughtUp: boolean
-  /** Age of the newest applied entry by the primary's clock while behind, else 0. Milliseconds. */
+  /**
+   * Age of the newest applied entry by the primary's clock while behind, else 0; of the last look, where that is older, once the copy is cut off from
+   * its log. Milliseconds.
+   */
   readonly timeMs: number
   /** How long ago this copy last looked at the log's end. A copy that is cut off shows it here. Milliseconds; Infinity before the first look. */
   readonly lookAgeMs: number

@@ -61,7 +61,8 @@ export interface ControllerContext {
 
 export class Controller {
   readonly #context: ControllerContext
-  #problem: string | undefined
+  /** By what they are about. */
+  readonly #problems = new Map<string, string>()
   #ruling = false
 
   constructor(context: ControllerContext) {
@@ -73,8 +74,8 @@ export class Controller {
   }
 
   /** What keeps it from doing its work, for people. */
-  get problem(): string | undefined {
-    return this.#problem
+  get problems(): readonly string[] {
+    return [...this.#problems.values()]
   }
 
   /** Campaigns, rules and campaigns again, for one session. */
@@ -84,17 +85,20 @@ export class Controller {
       let leadership: Leadership | undefined
       try {
         leadership = await session.campaign({ signal })
+        this.#problems.clear()
         this.#ruling = true
         this.#context.events.emit('controller', { elected: true, epoch: leadership.epoch })
         await this.#rule(session, leadership, signal)
       } catch (error) {
+        this.#problems.clear()
         if (signal.aborted || isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
         failures = isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') ? 1 : failures + 1
+        if (isKagamiError(error) && !error.retryable)
+          this.#problems.set('rule', `this node can't be the controller: ${error.message}`)
         logger.info('this node stops being the controller', { error })
       } finally {
         if (this.#ruling) this.#context.events.emit('controller', { elected: false, epoch: leadership?.epoch ?? 0 })
         this.#ruling = false
-        this.#problem = undefined
         await leadership?.resign().catch(() => undefined)
       }
       await sleep(clock, backoffMs(failures, { first: 20, longest: 2000 }, random), signal).catch(() => undefined)
@@ -103,13 +107,7 @@ export class Controller {
 
   async #rule(session: Session, leadership: Leadership, signal: AbortSignal): Promise<void> {
     const link = linkedAbort(signal, leadership.signal)
-    const term = new ControllerTerm(
-      this.#context,
-      session,
-      leadership.epoch,
-      link.signal,
-      (problem) => (this.#problem = problem),
-    )
+    const term = new ControllerTerm(this.#context, session, leadership.epoch, link.signal, this.#problems)
     try {
       await term.run()
     } finally {
@@ -124,7 +122,7 @@ class ControllerTerm {
   readonly #context: ControllerContext
   readonly #session: Session
   readonly #epoch: number
-  readonly #onProblem: (problem: string | undefined) => void
+  readonly #problems: Map<string, string>
   readonly #wakeup = new Wakeup()
   readonly #scope: Scope
   readonly #places = new Semaphore(LIFECYCLES_AT_ONCE)
@@ -154,12 +152,12 @@ class ControllerTerm {
     session: Session,
     epoch: number,
     signal: AbortSignal,
-    onProblem: (problem: string | undefined) => void,
+    problems: Map<string, string>,
   ) {
     this.#context = context
     this.#session = session
     this.#epoch = epoch
-    this.#onProblem = onProblem
+    this.#problems = problems
     this.#scope = new Scope((task, error) => {
       context.settings.seams.logger.error(`the controller's ${task} ended with an error`, { error })
       this.#stop(error)
@@ -374,13 +372,13 @@ class ControllerTerm {
       .sort((a, b) => (a.token < b.token ? -1 : 1))
     try {
       const targets = placement.place({ members, tokens })
-      this.#onProblem(undefined)
+      this.#problems.delete('placement')
       return targets
     } catch (error) {
       settings.seams.logger.error(`the placement strategy '${placement.name}' threw; assignments stay as they are`, {
         error,
       })
-      this.#onProblem(`the placement strategy '${placement.name}' threw: ${String(error)}`)
+      this.#problems.set('placement', `the placement strategy '${placement.name}' threw: ${String(error)}`)
       return undefined
     }
   }
@@ -445,13 +443,14 @@ class ControllerTerm {
             throw error
           signal.throwIfAborted()
           logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
-          this.#onProblem(`work on token '${token}' fails: ${String(error)}`)
+          this.#problems.set(`token ${token}`, `work on token '${token}' fails: ${String(error)}`)
         } finally {
           release()
         }
         await sleep(clock, backoffMs(failures, { first: 50, longest: 2000 }, random), signal)
       }
       this.#busy.delete(token)
+      this.#problems.delete(`token ${token}`)
       this.#wakeup.wake()
     })
   }

@@ -4,8 +4,10 @@ import { decodeFrame } from '../engine/frame.js'
 import type { Lag } from './api.js'
 import type { Waiting } from './waiting.js'
 
-/** A copy that was not caught up for this long is no longer in sync. */
+/** A copy that was not caught up for this long is no longer in sync, and one that has not seen its log's end for as long is cut off. */
 const IN_SYNC_MS = 2_000
+/** Unless looks are so rare: some may fail. */
+const LOOKS = 3
 
 interface Waiter {
   readonly position: Position
@@ -15,6 +17,7 @@ interface Waiter {
 
 export class CopyProgress {
   readonly #clock: Clock
+  readonly #inSyncMs: number
   /** Entries of the incarnation that `apply` has returned for. */
   applied = 0
   #knownEndIndex = 0
@@ -24,18 +27,26 @@ export class CopyProgress {
   #caughtUpAtMs = -Infinity
   readonly #waiters = new Set<Waiter>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, lookMs: number) {
     this.#clock = clock
+    this.#inSyncMs = Math.max(IN_SYNC_MS, LOOKS * lookMs)
   }
 
   get lag(): Lag {
     const behind = !this.#caughtUp && this.#lastAppliedTimeMs > 0
+    const lookAgeMs = this.#clock.monotonicMs() - this.#lookedAtMs
+    const behindMs = behind ? Math.max(0, this.#clock.now() - this.#lastAppliedTimeMs) : 0
     return {
       entries: this.#caughtUp ? 0 : Math.max(0, this.#knownEndIndex - this.applied),
-      caughtUp: this.#caughtUp,
-      timeMs: behind ? Math.max(0, this.#clock.now() - this.#lastAppliedTimeMs) : 0,
-      lookAgeMs: this.#clock.monotonicMs() - this.#lookedAtMs,
+      caughtUp: this.#caughtUp && !this.cutOff,
+      timeMs: this.cutOff ? Math.max(behindMs, lookAgeMs) : behindMs,
+      lookAgeMs,
     }
+  }
+
+  /** It has looked at the log, but not for so long that nobody knows how far it is behind. */
+  get cutOff(): boolean {
+    return this.#lookedAtMs !== -Infinity && this.#clock.monotonicMs() - this.#lookedAtMs >= this.#inSyncMs
   }
 
   get lookedAtMs(): number {
@@ -43,7 +54,7 @@ export class CopyProgress {
   }
 
   get inSync(): boolean {
-    return this.#clock.monotonicMs() - this.#caughtUpAtMs < IN_SYNC_MS
+    return this.#clock.monotonicMs() - this.#caughtUpAtMs < this.#inSyncMs
   }
 
   /** The copy starts from here: nothing is known of the log's end. */

@@ -119,7 +119,7 @@ export class Copy<R, C> {
     this.incarnation = incarnation
     this.#context = context
     this.#assignment = assignment
-    this.#progress = new CopyProgress(clock)
+    this.#progress = new CopyProgress(clock, limits.lookMs)
     this.#scope = new Scope((task, error) => this.#fail(bug(token, task, error), undefined))
     const { signal } = this.#scope
     const member = (): string | undefined => context.member()
@@ -309,6 +309,8 @@ export class Copy<R, C> {
       nextIndex: this.#progress.applied,
       phase: this.#phase === 'failed' || this.#phase === 'running' ? this.#phase : 'restoring',
       inSync: this.#inSync,
+      cutOff: this.#progress.cutOff,
+      snapshotFails: this.#snapshotter.error !== undefined,
       serving: this.#role.servingEpoch,
       seen: this.#role.refusal,
       error: this.#error?.code ?? this.#refusals.error?.code ?? null,
@@ -326,7 +328,7 @@ export class Copy<R, C> {
       lag: this.lag,
       error: this.#error ?? this.#contradiction,
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
-      snapshotError: this.#snapshotter.error,
+      snapshotError: this.#isSnapshotter ? this.#snapshotter.error : undefined,
       appendError: this.#replicator.trouble ?? this.#markers.trouble ?? this.#refusals.error,
       ignored: Object.fromEntries(this.#ignored),
     }
@@ -627,9 +629,12 @@ export class Copy<R, C> {
   // Snapshots.
 
   #maySnapshot(): boolean {
-    const { settings } = this.#context
     if (this.#phase !== 'running' || this.#base === undefined || this.#state.deleted) return false
-    return this.#assignment.snapshotter === settings.node.id && this.#context.member() !== undefined
+    return this.#isSnapshotter && this.#context.member() !== undefined
+  }
+
+  get #isSnapshotter(): boolean {
+    return this.#assignment.snapshotter === this.#context.settings.node.id
   }
 
   #capture(): CapturedCopy {

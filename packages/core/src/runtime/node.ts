@@ -202,7 +202,7 @@ class Node<R, C> implements Kagami<R, C> {
         const claimed = wish !== undefined && assignment.handoverGivenUp !== wish
         // An owner that returns finds itself named as the primary by what its former run has left.
         const returns = mine && assignment.primary?.node === spec.owner
-        if (!created && !claimed && !returns) return assignment.primary !== null
+        if (!created && !claimed && !returns) return this.#isLive(assignment.primary)
         const copy = this.#copies.get(name)
         // Throws where the copy has failed: it will never serve.
         if (copy?.role === 'failed') void copy.machine
@@ -324,7 +324,7 @@ class Node<R, C> implements Kagami<R, C> {
     const problems = [...this.#problems.values()]
     const status = this.#currentStatus()
     if (status !== 'running') problems.push(`the node is ${status}`)
-    if (this.#controller.problem !== undefined) problems.push(this.#controller.problem)
+    problems.push(...this.#controller.problems)
     for (const { token, error } of this.#copies.replaced()) {
       problems.push(
         `the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`,
@@ -567,6 +567,10 @@ class Node<R, C> implements Kagami<R, C> {
     }
     this.#hooks.set(token, hooks)
     this.#copies.get(token)?.hooksAdded(hooks)
+  }
+
+  #isLive(primary: Assignment['primary']): boolean {
+    return primary !== null && this.#membership.members.some(({ member }) => member === primary.member)
   }
 
   #nodeRef(id: string): NodeRef {

@@ -47,6 +47,8 @@ const REPORT: CopyReport = {
   nextIndex: 10,
   phase: 'running',
   inSync: true,
+  cutOff: false,
+  snapshotFails: false,
   serving: 4,
   seen: { incarnation: 3, epoch: 9, log: LOG, deleted: false },
   error: null,

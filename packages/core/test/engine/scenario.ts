@@ -40,6 +40,8 @@ export const REPORT: CopyReport = {
   nextIndex: 0,
   phase: 'running',
   inSync: true,
+  cutOff: false,
+  snapshotFails: false,
   serving: 0,
   seen: null,
   error: null,
@@ -267,6 +269,12 @@ function reportWith(report: CopyReport, word: string): CopyReport {
       return { ...report, phase: 'running', inSync: false }
     case 'restoring':
       return { ...report, phase: 'restoring', inSync: false }
+    case 'cut-off':
+      return { ...report, phase: 'running', inSync: false, cutOff: true }
+    case 'refused':
+      return { ...report, error: 'KAGAMI_LOG_REFUSED' }
+    case 'snapshots-fail':
+      return { ...report, snapshotFails: true }
     case 'failed':
       return { ...report, phase: 'failed', inSync: false, error: 'KAGAMI_APPLY_FAILED' }
     case 'index':

@@ -105,3 +105,55 @@ test('a damaged record stops the copy', async () => {
   const error = await eventually(() => b.health().copies[0]?.error, 'the new copy fails')
   expect(error.code).toBe('KAGAMI_BAD_FRAME')
 })
+
+test('a primary that has lost the log, but not the coordinator, is replaced', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  await orders.replicate(bytes('one'))
+  const mend = cluster.world.logs.cut('a')
+  const lost = orders.replicate(bytes('two')).then(
+    () => 'acknowledged',
+    (error: unknown) => (isKagamiError(error) ? error.code : String(error)),
+  )
+  await eventually(() => b.get('orders')?.role === 'primary', 'the other takes over')
+  expect(orders.lag).toMatchObject({ caughtUp: false })
+  expect(orders.lag.timeMs).toBeGreaterThan(0)
+  await b.get('orders')?.replicate(bytes('three'))
+  mend()
+  expect(await lost).toBe('KAGAMI_NOT_PRIMARY')
+  await orders.sync()
+  expect((orders.state as Ledger).lines).toEqual(['one', 'three'])
+})
+
+test('a document of the assignments that cannot be read is told by health, wherever a controller tries to begin', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await a.token('orders', { replicas: 0, primary: 'self' })
+  const backup = cluster.world.coordination.backup()
+  const documents = new Map(backup.documents.get('test'))
+  documents.set('assignments/00', { name: 'assignments/00', version: 1, bytes: bytes('garbage') })
+  cluster.world.coordination.restore({ ...backup, documents: new Map([['test', documents]]) })
+  const problem = await eventually(
+    () => a.health().problems.find((text) => text.includes('assignments/00')),
+    'the problem is told',
+  )
+  expect(problem).toMatch(/can't be the controller.*remove it while the nodes run/)
+  documents.delete('assignments/00')
+  cluster.world.coordination.restore({ ...backup, documents: new Map([['test', documents]]) })
+  await eventually(() => a.health().controller && a.health().problems.length === 0, 'a controller without problems')
+})
+
+test('a token is not given out while its primary is a node that died', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await a.token('orders', { replicas: 0 })
+  await cluster.stop('a')
+  const again = await cluster.start('a')
+  const orders = await again.token('orders', { replicas: 0 })
+  expect(cluster.assignment('orders')?.primary?.member).toBe(again.health().member)
+  await eventually(() => orders.role === 'primary', 'it serves')
+  await orders.replicate(bytes('one'))
+})

@@ -1,6 +1,7 @@
 /** Starts whole clusters in one process, over the in-memory adapters, for tests of the runtime. */
 import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
 import { evenPlacement } from '@kagami/placement-even'
+import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
 import {
   createKagami,
   type Entry,
@@ -84,6 +85,22 @@ export class TestCluster implements AsyncDisposable {
   primary(token: string): Kagami<number> | undefined {
     for (const kagami of this.nodes.values()) if (kagami.get(token)?.role === 'primary') return kagami
     return undefined
+  }
+
+  /** What the coordinator's document says of a token. */
+  assignment(token: string): Assignment | undefined {
+    const bytes = this.#document(`assignments/${bucketOf(token)}`)
+    return bytes && assignmentDocument.decode(bytes, '').tokens.find((assignment) => assignment.token === token)
+  }
+
+  /** What the coordinator's document says that people want of a token. */
+  spec(token: string): Spec | undefined {
+    const bytes = this.#document(`specs/${bucketOf(token)}`)
+    return bytes && specDocument.decode(bytes, '').tokens.find((spec) => spec.token === token)
+  }
+
+  #document(name: string): Uint8Array | undefined {
+    return new Map(this.world.coordination.documents('test')).get(name)?.bytes
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 /** A coordinator that has lost some of its documents, or has gone back to old ones: the log and the snapshots say what is there. */
 import { expect, test } from 'vitest'
 import type { Document } from '../../src/contract/index.js'
-import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
+import { assignmentDocument, bucketOf, type Assignment, type Spec } from '../../src/engine/documents.js'
 import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
 import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
 
@@ -33,21 +33,6 @@ function changed(
   }
 }
 
-/** The assignment as the coordinator has it. */
-function assignmentOf(cluster: TestCluster, token: string): Assignment | undefined {
-  const name = `assignments/${bucketOf(token)}`
-  const document = [...cluster.world.coordination.documents('test')].find(([other]) => other === name)?.[1]
-  if (document === undefined) return undefined
-  return assignmentDocument.decode(document.bytes, name).tokens.find((assignment) => assignment.token === token)
-}
-
-function specOf(cluster: TestCluster, token: string): Spec | undefined {
-  const name = `specs/${bucketOf(token)}`
-  const document = [...cluster.world.coordination.documents('test')].find(([other]) => other === name)?.[1]
-  if (document === undefined) return undefined
-  return specDocument.decode(document.bytes, name).tokens.find((spec) => spec.token === token)
-}
-
 const lines = (token: Token<number> | undefined): readonly string[] => (token?.state as Ledger).lines
 
 async function write(token: Token<number> | undefined, ...entries: string[]): Promise<void> {
@@ -77,14 +62,14 @@ test('S1: a token whose assignment is lost goes on where it was, in the log that
   const { coordination } = cluster.world
   const [a] = await twoCopies(cluster)
   await write(a.get('orders'), 'one', 'two')
-  const before = assignmentOf(cluster, 'orders')
+  const before = cluster.assignment('orders')
   coordination.restore(without(coordination.backup(), 'assignments/'))
-  await eventually(() => assignmentOf(cluster, 'orders')?.primary, 'an assignment again')
+  await eventually(() => cluster.assignment('orders')?.primary, 'an assignment again')
   const node = await serving(cluster, 'orders', 1)
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
-  expect(assignmentOf(cluster, 'orders')).toMatchObject({ incarnation: 1, log: before?.log })
-  expect(assignmentOf(cluster, 'orders')?.epoch).toBeGreaterThan(before?.epoch ?? 0)
+  expect(cluster.assignment('orders')).toMatchObject({ incarnation: 1, log: before?.log })
+  expect(cluster.assignment('orders')?.epoch).toBeGreaterThan(before?.epoch ?? 0)
 })
 
 test('S1: the same when no node is left that remembers it', async () => {
@@ -106,7 +91,7 @@ test('a token whose spec alone is lost fails over, because a node that holds it 
   const [a, b] = await twoCopies(cluster)
   await write(a.get('orders'), 'one')
   coordination.restore(without(coordination.backup(), 'specs/'))
-  await eventually(() => specOf(cluster, 'orders'), 'the spec is put back')
+  await eventually(() => cluster.spec('orders'), 'the spec is put back')
   await cluster.stop('a')
   await eventually(() => b.get('orders')?.role === 'primary', 'the replica takes over')
   await write(b.get('orders'), 'two')
@@ -123,7 +108,7 @@ async function createdAgain(
   await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'old')
   let backup: Backup | undefined
   const take = (): void => {
-    const spec = specOf(cluster, 'orders')
+    const spec = cluster.spec('orders')
     if (spec !== undefined && moment(spec)) backup ??= cluster.world.coordination.backup()
   }
   take()
@@ -133,10 +118,10 @@ async function createdAgain(
     take()
   }
   await removed
-  await eventually(() => assignmentOf(cluster, 'orders')?.phase === 'gone', 'the token is gone')
+  await eventually(() => cluster.assignment('orders')?.phase === 'gone', 'the token is gone')
   await meanwhile?.()
   await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
-  expect(assignmentOf(cluster, 'orders')?.incarnation).toBe(3)
+  expect(cluster.assignment('orders')?.incarnation).toBe(3)
   return backup
 }
 
@@ -148,13 +133,13 @@ test.each([
   const a = await cluster.start('a')
   const backup = await createdAgain(cluster, moment)
   cluster.world.coordination.restore(backup)
-  await eventually(() => assignmentOf(cluster, 'orders')?.incarnation === 3, 'the assignment is healed')
-  await eventually(() => specOf(cluster, 'orders')?.generation === 2, 'the spec is put back')
+  await eventually(() => cluster.assignment('orders')?.incarnation === 3, 'the assignment is healed')
+  await eventually(() => cluster.spec('orders')?.generation === 2, 'the spec is put back')
   const node = await serving(cluster, 'orders', 3)
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
   await a.remove('orders')
-  expect(assignmentOf(cluster, 'orders')?.incarnation).toBe(4)
+  expect(cluster.assignment('orders')?.incarnation).toBe(4)
 })
 
 test.each([
@@ -164,13 +149,13 @@ test.each([
   await using cluster = new TestCluster()
   await cluster.start('a')
   const backup = await createdAgain(cluster, moment)
-  const address = assignmentOf(cluster, 'orders')?.log.address ?? ''
+  const address = cluster.assignment('orders')?.log.address ?? ''
   await cluster.stop('a')
   cluster.world.coordination.restore(backup)
   const a = await cluster.start('a')
-  await eventually(() => assignmentOf(cluster, 'orders')?.incarnation === 3, 'the assignment is healed')
+  await eventually(() => cluster.assignment('orders')?.incarnation === 3, 'the assignment is healed')
   expect(cluster.world.logs.records(address).length).toBeGreaterThan(3)
-  await eventually(() => specOf(cluster, 'orders')?.removed === false, 'the spec follows the log')
+  await eventually(() => cluster.spec('orders')?.removed === false, 'the spec follows the log')
   await a.token('orders', { replicas: 0, primary: 'self' })
   const node = await serving(cluster, 'orders', 3)
   await write(node.get('orders'), 'three')
@@ -184,18 +169,18 @@ test('S1: documents from before a token was removed and created again elsewhere 
   const backup = await createdAgain(
     cluster,
     (spec) => {
-      address = assignmentOf(cluster, 'orders')?.log.address
+      address = cluster.assignment('orders')?.log.address
       return !spec.removed
     },
     // Another token is given the log that has become free.
     () => first.token('other', { replicas: 0, primary: 'self' }),
   )
-  expect(assignmentOf(cluster, 'other')?.log.address).toBe(address)
-  expect(assignmentOf(cluster, 'orders')?.log.address).not.toBe(address)
+  expect(cluster.assignment('other')?.log.address).toBe(address)
+  expect(cluster.assignment('orders')?.log.address).not.toBe(address)
   await cluster.stop('a')
   cluster.world.coordination.restore(backup)
   const a = await cluster.start('a')
-  await eventually(() => assignmentOf(cluster, 'orders')?.incarnation === 3, 'the assignment is healed')
+  await eventually(() => cluster.assignment('orders')?.incarnation === 3, 'the assignment is healed')
   await a.token('orders', { replicas: 0, primary: 'self' })
   const node = await serving(cluster, 'orders', 3)
   expect(lines(node.get('orders'))).toEqual(['one', 'two'])
@@ -234,9 +219,9 @@ test('a removal settles though the token was never given a log, and so does the 
   }
   const a = await cluster.start('a', { log })
   const wanted = a.token('orders', { replicas: 0 }).catch((error: unknown) => error)
-  await eventually(() => specOf(cluster, 'orders'), 'the spec')
+  await eventually(() => cluster.spec('orders'), 'the spec')
   const removed = a.remove('orders')
-  await eventually(() => specOf(cluster, 'orders')?.removed, 'it is to be removed')
+  await eventually(() => cluster.spec('orders')?.removed, 'it is to be removed')
   cluster.world.coordination.expire('a')
   await eventually(() => a.health().status === 'running' && a.health().controller, 'another rule')
   held = false
@@ -244,5 +229,5 @@ test('a removal settles though the token was never given a log, and so does the 
   const error = await wanted
   expect(isKagamiError(error, 'KAGAMI_TOKEN_UNKNOWN')).toBe(true)
   await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one')
-  expect(assignmentOf(cluster, 'orders')?.incarnation).toBe(3)
+  expect(cluster.assignment('orders')?.incarnation).toBe(3)
 })

@@ -234,3 +234,22 @@ test('an option stateMachine that throws fails that copy, by name, and no other'
   expect(failed.error?.message).toMatch(/no licence/)
   await eventually(() => b.get('other')?.lag.caughtUp, 'the other copy')
 })
+
+test('a snapshotter that has lost its store gives the job to a replica that has not', async () => {
+  await using cluster = new TestCluster()
+  const [a, b, c] = [await cluster.start('a', often), await cluster.start('b', often), await cluster.start('c', often)]
+  const orders = await a.token('orders', { replicas: 2, primary: 'self' })
+  await eventually(() => [b, c].every((node) => node.get('orders')?.lag.caughtUp), 'two replicas in sync')
+  const first = await eventually(() => {
+    const designated = cluster.assignment('orders')?.snapshotter
+    return designated !== 'a' && designated
+  }, 'a replica is designated')
+  const other = first === 'b' ? c : b
+  const seen = phases(other)
+  const mend = cluster.world.snapshots.cut(first)
+  await fill(orders, 0, 60)
+  await eventually(() => cluster.node(first).health().problems.length > 0, 'the first says that its store is gone')
+  await eventually(() => seen.includes('verified'), 'the other has taken a snapshot')
+  expect(cluster.node(first).health().problems).toEqual([])
+  mend()
+})
