@@ -72,3 +72,18 @@ test('S9: a document that a later controller has written is left as it is, thoug
   await expect(table.renew(bucket)).rejects.toMatchObject({ code: 'KAGAMI_VERSION_CONFLICT' })
   expect(documents.content).toMatchObject({ controller: 6, tokens: [older] })
 })
+
+test('S9: a new controller rewrites every document, which kills the versions that its predecessor holds', async () => {
+  const documents = new Documents()
+  const former = await ruling(documents)
+  const before = documents.document?.version ?? 0
+  const successor = await AssignmentTable.takeOver(documents.session, 6, new AbortController().signal)
+  expect(documents.document?.version).toBeGreaterThan(before)
+  expect(documents.content).toMatchObject({ controller: 6, tokens: [assignment] })
+  expect(former.contradicts(documents.shown)).toBe(true)
+  expect(successor.contradicts(documents.shown)).toBe(false)
+  await expect(former.put([{ ...assignment, epoch: 9 }])).rejects.toMatchObject({ code: 'KAGAMI_VERSION_CONFLICT' })
+  expect(successor.get('orders')?.epoch).toBe(2)
+  await successor.put([{ ...assignment, epoch: 3 }])
+  expect(documents.content.tokens[0]?.epoch).toBe(3)
+})

@@ -1,6 +1,7 @@
 /** Starts whole clusters in one process, over the in-memory adapters, for tests of the runtime. */
 import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
 import { evenPlacement } from '@kagami/placement-even'
+import type { SnapshotMeta } from '../../src/contract/index.js'
 import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
 import {
   createKagami,
@@ -40,12 +41,14 @@ export class Ledger implements StateMachine<number> {
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text)
 
+const quiet = () => undefined
+const quietSeams = { logger: { debug: quiet, info: quiet, warn: quiet, error: quiet } }
+
 export class TestCluster implements AsyncDisposable {
   readonly world: MemoryCluster = memoryCluster()
   readonly nodes = new Map<string, Kagami<number>>()
 
   make(id: string, options: Partial<KagamiOptions<number>> = {}): Kagami<number> {
-    const quiet = () => undefined
     return createKagami<number>({
       cluster: 'test',
       node: { id },
@@ -56,9 +59,7 @@ export class TestCluster implements AsyncDisposable {
       stateMachine: () => new Ledger(),
       limits: { lookMs: 50, restoreTimeoutMs: 500 },
       placementLimits: { graceMs: 200 },
-      seams: {
-        logger: process.env['KAGAMI_TEST_LOG'] ? console : { debug: quiet, info: quiet, warn: quiet, error: quiet },
-      },
+      seams: process.env['KAGAMI_TEST_LOG'] ? { logger: console } : quietSeams,
       ...options,
     })
   }
@@ -97,6 +98,31 @@ export class TestCluster implements AsyncDisposable {
   spec(token: string): Spec | undefined {
     const bytes = this.#document(`specs/${bucketOf(token)}`)
     return bytes && specDocument.decode(bytes, '').tokens.find((spec) => spec.token === token)
+  }
+
+  /** Puts another assignment of a token into the coordinator, as if it went back to a backup. */
+  reassign(token: string, change: (assignment: Assignment) => Assignment): void {
+    const { coordination } = this.world
+    const path = `assignments/${bucketOf(token)}`
+    const { documents, ...rest } = coordination.backup()
+    const named = new Map(documents.get('test'))
+    const document = named.get(path)
+    if (document === undefined) throw new Error(`${token} is not assigned`)
+    const content = assignmentDocument.decode(document.bytes, path)
+    const tokens = content.tokens.map((assignment) => (assignment.token === token ? change(assignment) : assignment))
+    named.set(path, { ...document, bytes: assignmentDocument.encode({ ...content, tokens }) })
+    coordination.restore({ ...rest, documents: new Map([...documents, ['test', named]]) })
+  }
+
+  /** The metadata of a token's snapshots, newest first. */
+  async snapshots(token: string): Promise<readonly SnapshotMeta[]> {
+    const store = this.world.snapshotStore()
+    const { signal } = new AbortController()
+    const { logger } = quietSeams
+    await store.start({ cluster: 'test', node: 'reader', logger, signal })
+    const refs = await store.list(token, { signal })
+    await store.stop()
+    return refs.map(({ meta }) => meta)
   }
 
   #document(name: string): Uint8Array | undefined {

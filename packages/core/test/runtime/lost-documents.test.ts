@@ -1,7 +1,6 @@
 /** A coordinator that has lost some of its documents, or has gone back to old ones: the log and the snapshots say what is there. */
 import { expect, test } from 'vitest'
-import type { Document } from '../../src/contract/index.js'
-import { assignmentDocument, bucketOf, type Assignment, type Spec } from '../../src/engine/documents.js'
+import type { Spec } from '../../src/engine/documents.js'
 import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
 import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
 
@@ -13,24 +12,6 @@ function without({ documents, ...rest }: Backup, prefix: string): Backup {
     ([cluster, named]) => [cluster, new Map([...named].filter(([name]) => !name.startsWith(prefix)))] as const,
   )
   return { ...rest, documents: new Map(kept) }
-}
-
-/** The backup with another assignment of a token. */
-function changed(
-  { documents, ...rest }: Backup,
-  token: string,
-  change: (assignment: Assignment) => Assignment,
-): Backup {
-  const path = `assignments/${bucketOf(token)}`
-  const rewritten = ([name, document]: [string, Document]): [string, Document] => {
-    if (name !== path) return [name, document]
-    const content = assignmentDocument.decode(document.bytes, name)
-    return [name, { ...document, bytes: assignmentDocument.encode({ ...content, tokens: content.tokens.map(change) }) }]
-  }
-  return {
-    ...rest,
-    documents: new Map([...documents].map(([cluster, named]) => [cluster, new Map([...named].map(rewritten))])),
-  }
 }
 
 const lines = (token: Token<number> | undefined): readonly string[] => (token?.state as Ledger).lines
@@ -188,15 +169,9 @@ test('S1: documents from before a token was removed and created again elsewhere 
 
 test('a copy is not given up for another log of its incarnation: it is told, and nothing is written to either by it', async () => {
   await using cluster = new TestCluster()
-  const { coordination } = cluster.world
   const [a, b] = await twoCopies(cluster)
   await write(a.get('orders'), 'one')
-  coordination.restore(
-    changed(coordination.backup(), 'orders', (assignment) => ({
-      ...assignment,
-      log: { address: 'elsewhere', identity: 'another' },
-    })),
-  )
+  cluster.reassign('orders', (assignment) => ({ ...assignment, log: { address: 'elsewhere', identity: 'another' } }))
   for (const node of [a, b]) {
     await eventually(() => node.health().copies[0]?.error?.code === 'KAGAMI_LOG_REPLACED', 'the contradiction is told')
     expect(node.health().ok).toBe(false)

@@ -253,3 +253,73 @@ test('a snapshotter that has lost its store gives the job to a replica that has 
   expect(cluster.node(first).health().problems).toEqual([])
   mend()
 })
+
+/** A token with two verified snapshots and a truncated log, on node a. */
+async function truncated(cluster: TestCluster) {
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.includes('truncated'), 'a truncation')
+  return a
+}
+
+test('a store that lists nothing at first is asked again before the token counts as lost', async () => {
+  await using cluster = new TestCluster()
+  const a = await truncated(cluster)
+  const snapshots = cluster.world.snapshotStore()
+  const list = snapshots.list.bind(snapshots)
+  let stale = 0
+  snapshots.list = (...call) => (stale++ === 0 ? Promise.resolve([]) : list(...call))
+  const b = await cluster.start('b', { ...often, snapshots })
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
+  expect(stale).toBeGreaterThan(1)
+  expect((copy.state as Ledger).lines).toHaveLength(230)
+})
+
+test('a snapshot that is listed otherwise than it is restores nothing: the next older one does', async () => {
+  await using cluster = new TestCluster()
+  const a = await truncated(cluster)
+  const snapshots = cluster.world.snapshotStore()
+  const list = snapshots.list.bind(snapshots)
+  let lied: string | undefined
+  snapshots.list = async (...call) => {
+    const [newest, ...others] = await list(...call)
+    if (newest === undefined || others.length === 0) throw new Error('there are two snapshots')
+    lied ??= newest.meta.id
+    if (newest.meta.id !== lied) return [newest, ...others]
+    return [{ ...newest, meta: { ...newest.meta, nextSeq: newest.meta.nextSeq + 1 } }, ...others]
+  }
+  const b = await cluster.start('b', { ...often, snapshots })
+  let restored: KagamiEvents['restored'] | undefined
+  b.on('restored', (event) => (restored = event))
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
+  expect(restored?.snapshot).toBeDefined()
+  expect(restored?.snapshot).not.toBe(lied)
+  expect((copy.state as Ledger).lines).toHaveLength(230)
+})
+
+test('a late copy of the open frame is never what a snapshot lets the log begin with', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', { snapshotting: { everyMs: 100 } })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  const { address } = cluster.assignment('orders')?.log ?? { address: '' }
+  const records = cluster.world.logs.records(address)
+  const { signal } = new AbortController()
+  const log = cluster.world.commitLog()
+  const quiet = () => undefined
+  const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
+  await log.start({ cluster: 'test', node: 'stranger', logger, signal })
+  const late = await log.open(address, { token: 'orders', signal })
+  await orders.replicate(bytes('one'))
+  const again = await late.append(records[0]?.bytes as Uint8Array, { signal })
+  await eventually(() => (orders.lag.lookAgeMs < 50 ? seen.includes('verified') : undefined), 'a snapshot')
+  const [snapshot] = await cluster.snapshots('orders')
+  expect(BigInt(snapshot?.anchor.offset ?? 0)).toBeLessThan(again)
+  expect(snapshot?.nextIndex).toBe(1)
+  expect(a.health().copies[0]?.ignored['old-incarnation']).toBe(1)
+  await log.stop()
+})

@@ -1,0 +1,88 @@
+/** What a copy answers when the assignment is not above what it has seen or used. */
+import { expect, test } from 'vitest'
+import { emptyState, type CopyState } from '../../src/engine/admission.js'
+import type { Assignment } from '../../src/engine/documents.js'
+import { CopyRole } from '../../src/runtime/copy-role.js'
+import { Events } from '../../src/runtime/events.js'
+import type { Replicator } from '../../src/runtime/replicator.js'
+
+const quiet = () => undefined
+const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
+const log = { address: 'log-1', identity: 'uuid-1' }
+
+/** A copy on node b that has read epoch 5 of incarnation 1, and whose primary never gets its barrier in. */
+function copy(assigned: Partial<Assignment>, own: { state?: Partial<CopyState>; contradicted?: boolean } = {}) {
+  const begun: number[] = []
+  const replicator = {
+    get live() {
+      return undefined
+    },
+    begin: (_incarnation: number, epoch: number) => begun.push(epoch),
+    close: quiet,
+  } as unknown as Replicator
+  const assignment: Assignment = {
+    token: 'orders',
+    incarnation: 1,
+    phase: 'open',
+    log,
+    epoch: 6,
+    primary: { node: 'a', member: 'a1' },
+    replicas: ['b'],
+    snapshotter: 'b',
+    handoverGivenUp: null,
+    ...assigned,
+  }
+  const role = new CopyRole({
+    token: 'orders',
+    incarnation: 1,
+    replicator,
+    events: new Events(logger),
+    assignment: () => assignment,
+    contradicted: () => own.contradicted === true,
+    resting: () => false,
+    state: () => ({ ...emptyState(), incarnation: 1, epoch: 5, term: 7n, ...own.state }),
+    running: () => true,
+    member: () => 'b1',
+    leaseHeld: () => true,
+    hooks: () => undefined,
+    notPrimary: () => {
+      throw new Error('nothing is pending')
+    },
+    onChange: quiet,
+  })
+  role.evaluate()
+  return { role, begun, again: () => role.evaluate() }
+}
+
+const mine = { primary: { node: 'b', member: 'b1' }, replicas: [] }
+const seen = (incarnation: number, epoch: number) => ({ incarnation, epoch, log, deleted: false })
+
+test('an epoch above what it has read is followed, and one that it has used already is not used again', () => {
+  const { role, begun, again } = copy({ ...mine, epoch: 6 })
+  expect([begun, role.refusal]).toEqual([[6], null])
+  // Its term has ended meanwhile.
+  again()
+  expect([begun, role.refusal]).toEqual([[6], seen(1, 6)])
+})
+
+test.each([
+  ['the same epoch', { ...mine, epoch: 5 }, seen(1, 5)],
+  ['a lower one', { ...mine, epoch: 2 }, seen(1, 5)],
+  ['a replica, too: a lower epoch', { epoch: 4 }, seen(1, 5)],
+  ['a lower incarnation', { incarnation: 0, epoch: 9 }, seen(1, 5)],
+] as const)('it answers with what is in force: %s', (_what, assigned, expected) => {
+  const { role, begun } = copy(assigned)
+  expect([begun, role.refusal]).toEqual([[], expected])
+})
+
+test.each([
+  ['a higher epoch of another primary', { epoch: 6 }],
+  ['the very epoch that is in force', { epoch: 5 }],
+])('a replica has nothing to answer to %s', (_what, assigned) => {
+  expect(copy(assigned).role.refusal).toBeNull()
+})
+
+test('a copy whose incarnation is said to be in another log is not promoted there, and says where it is', () => {
+  const { role, begun } = copy({ ...mine, epoch: 9 }, { contradicted: true })
+  expect([begun, role.refusal]).toEqual([[], seen(1, 5)])
+})
