@@ -21,6 +21,9 @@ const headerBytes = 32
  */
 const kept = 3
 
+/** The versions of each document that are there, ascending, by the document's file name. */
+type Versions = ReadonlyMap<string, readonly number[]>
+
 export class Documents {
   readonly #folder: string
   readonly #home: Folder
@@ -28,6 +31,8 @@ export class Documents {
   #cacheOf = ''
   /** The newest of each document, as it was read last, for as long as somebody watches. */
   readonly #cache = new Map<string, Document>()
+  #looking: Promise<Versions> | undefined
+  #lookNext: Promise<Versions> | undefined
 
   constructor(folder: string, home: Folder) {
     this.#folder = folder
@@ -42,7 +47,7 @@ export class Documents {
   async read(name: string): Promise<Document | undefined> {
     const file = fileOf(name)
     for (;;) {
-      const version = greatest(await this.#names(), file)
+      const version = (await this.#look()).get(file)?.at(-1)
       if (version === undefined) return undefined
       const document = await this.#load(name, file, version)
       // Gone: newer ones have been written since the folder was listed.
@@ -53,7 +58,7 @@ export class Documents {
   /** The new version; undefined when the document's is not the expected one, and nothing was written. */
   async write(name: string, bytes: Uint8Array, expected: number | undefined): Promise<number | undefined> {
     const file = fileOf(name)
-    if (greatest(await this.#names(), file) !== expected) return undefined
+    if ((await this.#look()).get(file)?.at(-1) !== expected) return undefined
     const version = (expected ?? 0) + 1
     const scratch = this.#home.scratch()
     try {
@@ -74,9 +79,9 @@ export class Documents {
       await removeFile(scratch).catch(() => undefined)
       throw coordinatorError(this.#folder, error)
     }
-    const names = await this.#names()
+    const versions = (await this.#look()).get(file) ?? []
     // From here on it was written: what fails now is only that nobody can tell what has become of it.
-    if ((greatest(names, file) ?? version) >= version + kept) {
+    if ((versions.at(-1) ?? version) >= version + kept) {
       throw new KagamiError(
         'KAGAMI_COORDINATOR_UNAVAILABLE',
         `document ${name} was written by others in the meantime: read it again`,
@@ -85,20 +90,19 @@ export class Documents {
         },
       )
     }
-    await this.#removeOld(names, file, version)
+    await this.#removeOld(file, versions, version)
     return version
   }
 
   /** All documents whose name begins with `prefix`, by name. One that has not changed is the same object as before. */
   async list(prefix: string): Promise<ReadonlyMap<string, Document>> {
+    const filePrefix = prefix === '' ? '' : fileOf(prefix)
     for (;;) {
       const versions = new Map<string, number>()
       await this.#checkCache()
-      for (const entry of await this.#names()) {
-        const [file, version] = split(entry)
-        if (file === undefined) continue
-        const name = documentName(file)
-        if (name.startsWith(prefix) && version > (versions.get(name) ?? 0)) versions.set(name, version)
+      for (const [file, numbers] of await this.#look()) {
+        const newest = numbers.at(-1)
+        if (newest !== undefined && file.startsWith(filePrefix)) versions.set(documentName(file), newest)
       }
       const documents = await this.#loadAll(versions)
       if (documents !== undefined) return documents
@@ -139,20 +143,38 @@ export class Documents {
     return { name, version, bytes: decode(path, name, version, bytes) }
   }
 
-  async #names(): Promise<readonly string[]> {
+  /** What is in the folder. Many ask at once after each change: those who come during a look share the next one, which begins after they came. */
+  #look(): Promise<Versions> {
+    if (this.#looking === undefined) return this.#begin()
+    this.#lookNext ??= this.#looking.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    )
+    return this.#lookNext
+  }
+
+  #begin(): Promise<Versions> {
+    this.#lookNext = undefined
+    const look = this.#list().finally(() => {
+      if (this.#looking === look) this.#looking = undefined
+    })
+    this.#looking = look
+    return look
+  }
+
+  async #list(): Promise<Versions> {
     try {
-      return (await namesIn(this.#folder)) ?? []
+      return versionsIn((await namesIn(this.#folder)) ?? [])
     } catch (error) {
       throw coordinatorError(this.#folder, error)
     }
   }
 
-  async #removeOld(names: readonly string[], file: string, version: number): Promise<void> {
-    for (const entry of names) {
-      const [found, old] = split(entry)
-      if (found !== file || old > version - kept) continue
+  async #removeOld(file: string, versions: readonly number[], version: number): Promise<void> {
+    for (const old of versions) {
+      if (old > version - kept) continue
       // Litter at worst: the next writer tries again.
-      await removeFile(join(this.#folder, entry)).catch(() => undefined)
+      await removeFile(join(this.#folder, `${file}@${old}`)).catch(() => undefined)
     }
   }
 }
@@ -169,20 +191,18 @@ function fileOf(name: string): string {
   return file
 }
 
-function split(entry: string): [string | undefined, number] {
-  const match = /^([^@]+)@([1-9][0-9]{0,15})$/.exec(entry)
-  return match === null ? [undefined, 0] : [match[1], Number(match[2])]
-}
-
-function greatest(names: readonly string[], file: string): number | undefined {
-  let version: number | undefined
-  const prefix = `${file}@`
-  for (const name of names) {
-    if (!name.startsWith(prefix)) continue
-    const [, found] = split(name)
-    if (found > (version ?? 0)) version = found
+function versionsIn(names: readonly string[]): Versions {
+  const versions = new Map<string, number[]>()
+  for (const entry of names) {
+    const match = /^([^@]+)@([1-9][0-9]{0,15})$/.exec(entry)
+    const [, file, number] = match ?? []
+    if (file === undefined) continue
+    const known = versions.get(file)
+    if (known === undefined) versions.set(file, [Number(number)])
+    else known.push(Number(number))
   }
-  return version
+  for (const numbers of versions.values()) numbers.sort((a, b) => a - b)
+  return versions
 }
 
 /** magic 8 · version 8 · CRC of the name 4 · length 4 · CRC of the bytes 4 · CRC of the header 4 · bytes */
