@@ -101,6 +101,18 @@ const guards: readonly (readonly [
     ],
   ],
   [
+    'sync waits for a marker whose append began after the call',
+    ['S6'],
+    100,
+    [
+      {
+        file: 'runtime/marker-queue.js',
+        guard: 'this.#next.add(waiter);',
+        instead: '(this.#underWay?.waiters ?? this.#next).add(waiter);',
+      },
+    ],
+  ],
+  [
     'a token without an assignment is looked for before it is begun anew',
     ['S3', 'S4', 'L'],
     300,

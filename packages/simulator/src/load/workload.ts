@@ -152,7 +152,9 @@ export class Workload {
         if (handle !== undefined) this.replicate(node, handle)
       })
     }
-    if (chance.happens(0.1)) node.process.after(chance.between(0, 30), () => this.#sync(node, token))
+    // Several in a row, on any copy: one that comes while a marker is under way must not take that one for its own.
+    const reader = chance.happens(0.3) ? this.#anyNode() : undefined
+    for (let i = 0; i < 3; i++) reader?.process.after(chance.between(0, 30), () => this.#sync(reader, token))
   }
 
   /** One write, from its call to its outcome. */
