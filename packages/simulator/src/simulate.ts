@@ -99,7 +99,8 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     faults.stop()
     workload.stop()
     chaos.stop()
-    const finale = { world, cluster, workload, ghost, ledger, boundMs: convergeBoundMs }
+    const { coordinator } = servers
+    const finale = { world, cluster, coordinator, workload, ghost, ledger, boundMs: convergeBoundMs }
     if (!broken()) await converge(finale, 'converge')
     if (!broken()) {
       for (const name of cluster.names) cluster.kill(name)

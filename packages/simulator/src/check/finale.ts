@@ -1,11 +1,13 @@
 /**
- * The end of a run, when nothing goes wrong any more: every token must get a primary that takes a write, every copy must come to the same state, and
- * nodes that start with nothing must restore it.
+ * The end of a run, when nothing goes wrong any more: every token must get a primary that takes a write, every copy must come to the same state, copies
+ * must lie apart, and nodes that start with nothing must restore it.
  */
 import type { Kagami } from '@kagami/core'
+import { bucketOf, specDocument } from '@kagami/core/engine'
 import type { Cluster } from '../load/cluster.js'
 import type { SimMachine } from '../load/machine.js'
 import type { Workload } from '../load/workload.js'
+import type { CoordinatorServer } from '../world/coordinator-server.js'
 import type { World } from '../world/wire.js'
 import type { Ghost } from './ghost.js'
 import type { Ledger } from './ledger.js'
@@ -13,11 +15,18 @@ import type { Ledger } from './ledger.js'
 export interface FinaleOptions {
   readonly world: World
   readonly cluster: Cluster
+  readonly coordinator: CoordinatorServer
   readonly workload: Workload
   readonly ghost: Ghost
   readonly ledger: Ledger
   /** What is allowed for it, in virtual milliseconds. */
   readonly boundMs: number
+}
+
+/** What keeps a token from being at rest, and the promise that is broken if it never changes. */
+interface Lack {
+  readonly promise: 'L' | 'S10'
+  readonly text: string
 }
 
 const pollMs = 100
@@ -28,11 +37,11 @@ export async function converge(options: FinaleOptions, what: string): Promise<vo
   const { scheduler, trace } = world
   const startedMs = scheduler.nowMs
   const probes = new Map<string, 'under way' | 'done'>()
-  let missing: string[] = ['everything']
+  let missing: Lack[] = waitsFor('everything')
   const poll = (): void => {
     missing = options.workload.tokens.flatMap((token) => lacks(options, token, probes))
     for (const operation of options.ledger.pending())
-      missing.push(`op ${operation.id} of ${operation.caller} is pending`)
+      missing.push(...waitsFor(`op ${operation.id} of ${operation.caller} is pending`))
     if (missing.length > 0 && scheduler.nowMs < startedMs + boundMs) scheduler.after(pollMs, undefined, poll)
   }
   poll()
@@ -41,15 +50,20 @@ export async function converge(options: FinaleOptions, what: string): Promise<vo
   trace.add('finale', `${what}: ${missing.length === 0 ? 'converged' : 'not converged'} after ${tookMs} ms`)
   trace.count(`${what}Ms`, tookMs)
   if (missing.length > 0 && trace.violations.length === 0) {
-    for (const text of missing.slice(0, 5)) trace.violation('L', `${what}: ${text}, ${tookMs} ms after faults stopped`)
+    for (const { promise, text } of missing.slice(0, 5))
+      trace.violation(promise, `${what}: ${text}, ${tookMs} ms after faults stopped`)
   }
 }
 
+function waitsFor(text: string): Lack[] {
+  return [{ promise: 'L', text }]
+}
+
 /** What a token still lacks. Pushes it on where a client would: creates it, and writes to its primary. */
-function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under way' | 'done'>): string[] {
+function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under way' | 'done'>): Lack[] {
   const { cluster, workload, ghost } = options
   for (const name of cluster.names) {
-    if (cluster.get(name)?.ready !== true) return [`node ${name} does not run`]
+    if (cluster.get(name)?.ready !== true) return waitsFor(`node ${name} does not run`)
   }
   const primary = cluster.primaryOf(token)
   const truth = ghost.truth(token)
@@ -60,7 +74,7 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
       .flatMap(({ kagami }) => kagami.health().copies.filter((copy) => copy.token === token))
     if (truth === undefined && copies.some((copy) => copy.phase === 'failed')) workload.remove(token)
     else workload.ensure(token)
-    return [`${token} has no primary`]
+    return waitsFor(`${token} has no primary`)
   }
   if (probes.get(token) === undefined) {
     probes.set(token, 'under way')
@@ -71,13 +85,43 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
       () => probes.delete(token),
     )
   }
-  if (probes.get(token) !== 'done') return [`a write to ${token} is not acknowledged`]
+  if (probes.get(token) !== 'done') return waitsFor(`a write to ${token} is not acknowledged`)
   const location = primary.node.kagami.locate(token)
-  const replicas = location?.replicas.map(({ id }) => id) ?? []
-  return [primary.node.process.node, ...replicas].flatMap((name) => {
+  const holders = [primary.node.process.node, ...(location?.replicas.map(({ id }) => id) ?? [])]
+  const different = holders.flatMap((name) => {
     const problem = differs(cluster.get(name)?.kagami, token, truth)
-    return problem === undefined ? [] : [`${name}'s copy of ${token} ${problem}`]
+    return problem === undefined ? [] : waitsFor(`${name}'s copy of ${token} ${problem}`)
   })
+  return [...different, ...crowded(options, token, isGuest(options, token, holders[0]!) ? holders.slice(1) : holders)]
+}
+
+/**
+ * Whether a token was handed over from the owner that it is to fail back to. Core goes on to plan for the owner, and the new primary is a copy
+ * more than was asked for, which no zone was chosen for.
+ */
+function isGuest({ coordinator }: FinaleOptions, token: string, primary: string): boolean {
+  const document = coordinator.documents('specs/').get(`specs/${bucketOf(token)}`)
+  const specs = document === undefined ? [] : specDocument.decode(document.bytes, document.name).tokens
+  const spec = specs.find((candidate) => candidate.token === token)
+  return spec !== undefined && spec.failback && spec.owner !== primary
+}
+
+/**
+ * S10: copies that share a zone though a node of another zone could hold one of them. Asked only now: copies are moved one by one, new before
+ * old, and stay where they are while a lost node may come back.
+ */
+function crowded({ cluster, world }: FinaleOptions, token: string, holders: readonly string[]): Lack[] {
+  const zones = holders.flatMap((name) => cluster.zoneOf(name) ?? [])
+  if (zones.length > 1) world.trace.count('zoned')
+  if (new Set(zones).size === zones.length) return []
+  // A node on which the copy has failed is not given another.
+  const room = cluster
+    .ready()
+    .filter(({ kagami }) => !kagami.health().copies.some((copy) => copy.token === token && copy.phase === 'failed'))
+    .map(({ process }) => process.node)
+    .filter((name) => !zones.includes(cluster.zoneOf(name)!))
+  if (room.length === 0) return []
+  return [{ promise: 'S10', text: `${token} lies on ${holders.join()} (${zones.join()}), and ${room.join()} has room` }]
 }
 
 function differs(

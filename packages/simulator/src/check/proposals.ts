@@ -1,4 +1,7 @@
-/** Watches what controllers write: S9, that a deposed one changes nothing, and S10, that no node holds two copies of a token. */
+/**
+ * Watches what controllers write: S9, that a deposed one changes nothing, and of S10, that no node is given two copies of a token. That copies
+ * lie in zones apart shows at the end only (finale.ts).
+ */
 import { assignmentDocument, compareEpochs, type Assignment, type AssignmentDocument } from '@kagami/core/engine'
 import type { Document } from '@kagami/core/contract'
 import type { SimProcess } from '../kernel/process.js'

@@ -64,6 +64,11 @@ export class Cluster {
     return Array.from({ length: this.#options.nodes }, (_, i) => 'abcdefghij'[i]!)
   }
 
+  /** Undefined where each node stands by itself. */
+  zoneOf(name: string): string | undefined {
+    return this.#options.nodes > 3 ? `zone-${this.names.indexOf(name) % 3}` : undefined
+  }
+
   /** The nodes that have a process, in order. */
   all(): RunningNode[] {
     return this.names.flatMap((name) => this.#running.get(name) ?? [])
@@ -135,10 +140,10 @@ export class Cluster {
   #create(process: SimProcess, poisoned: (token: string) => boolean): Kagami<number> {
     const { world, servers, ghost, createNode, sessionTimeoutMs, graceMs, keep } = this.#options
     const { chance } = world
-    const zoned = 'abcdefghij'.indexOf(process.node)
+    const zone = this.zoneOf(process.node)
     return createNode({
       cluster: 'sim',
-      node: { id: process.node, ...(this.#options.nodes > 3 ? { zone: `zone-${zoned % 3}` } : {}) },
+      node: { id: process.node, ...(zone === undefined ? {} : { zone }) },
       log: simCommitLog(world, process, servers.log),
       coordinator: simCoordinator(world, process, servers.coordinator, sessionTimeoutMs),
       snapshots: simSnapshotStore(world, process, servers.store),

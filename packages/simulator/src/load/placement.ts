@@ -36,10 +36,13 @@ function placeToken(
   const current = nodesOf(token.current)
   const zones = new Set<string>()
   const chosen: string[] = []
+  const isUsable = (node: string | undefined): boolean => usable.some((member) => member.node === node)
+  // A token that is pinned is preferred nowhere.
+  const preferred = isUsable(token.pinned) ? undefined : token.preferred
   const rank = (member: PlacementMember): number[] => [
     member.node === token.pinned ? 1 : 0,
     member.draining ? 0 : 1,
-    member.node === token.preferred ? 1 : 0,
+    member.node === preferred ? 1 : 0,
     zones.has(zoneOf(member)) ? 0 : 1,
     current.includes(member.node) ? 1 : 0,
     -(copies.get(member.node) ?? 0) / member.capacity,
@@ -53,8 +56,7 @@ function placeToken(
     typeof node === 'string' && chosen.includes(node) && !usable.find((member) => member.node === node)?.draining
   const fewest = [...chosen].sort((a, b) => (primaries.get(a) ?? 0) - (primaries.get(b) ?? 0))
   const pinned = token.pinned !== undefined && chosen.includes(token.pinned) ? token.pinned : undefined
-  const primary =
-    pinned ?? [token.preferred, token.current.primary].find(stays) ?? fewest.find(stays) ?? fewest[0] ?? null
+  const primary = pinned ?? [preferred, token.current.primary].find(stays) ?? fewest.find(stays) ?? fewest[0] ?? null
   const replicas = chosen.filter((node) => node !== primary)
   const same = primary === token.current.primary && sameSet(replicas, token.current.replicas)
   return same ? token.current : { primary, replicas }
