@@ -53,6 +53,8 @@ test('mere progress is reported every few seconds, a change of role or health at
     epoch: 1,
     phase: 'running',
     inSync: true,
+    cutOff: false,
+    snapshotFails: false,
     serving: 0,
     seen: null,
     error: null,

@@ -242,7 +242,7 @@ test('a snapshotter that has lost its store gives the job to a replica that has 
   await eventually(() => [b, c].every((node) => node.get('orders')?.lag.caughtUp), 'two replicas in sync')
   const first = await eventually(() => {
     const designated = cluster.assignment('orders')?.snapshotter
-    return designated !== 'a' && designated
+    return designated !== 'a' && (designated ?? undefined)
   }, 'a replica is designated')
   const other = first === 'b' ? c : b
   const seen = phases(other)
