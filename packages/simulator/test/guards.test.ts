@@ -113,18 +113,6 @@ const guards: readonly (readonly [
     ],
   ],
   [
-    'a token without an assignment is looked for before it is begun anew',
-    ['S3', 'S4', 'L'],
-    300,
-    [
-      {
-        file: 'runtime/token-lifecycle.js',
-        guard: 'found.alive !== null && found.alive.incarnation > ended',
-        instead: 'false',
-      },
-    ],
-  ],
-  [
     'nodes put back what the coordinator has lost of their tokens',
     ['S3', 'L'],
     300,
