@@ -2,6 +2,7 @@
 import type { AdapterContext } from '@kagami/core/contract'
 import { stopped } from './errors.js'
 import { listenToAbort, orAbort } from './pulse.js'
+import { UnderWay } from './under-way.js'
 
 /** How long `stop` waits for what a hanging disk holds up. */
 const deadlineMs = 5_000
@@ -11,6 +12,7 @@ export class AdapterLife<T> {
   readonly #open: (context: AdapterContext) => Promise<T>
   readonly #close: (opened: T) => Promise<void>
   readonly #end = new AbortController()
+  readonly #underWay = new UnderWay()
   #opening: Promise<T> | undefined
   #opened: T | undefined
   #stopping: Promise<void> | undefined
@@ -55,7 +57,11 @@ export class AdapterLife<T> {
     this.#end.abort(stopped(this.#name))
     if (this.#opening === undefined) return
     const closed = this.#opening.then(
-      (opened) => this.#close(opened),
+      async (opened) => {
+        // A call that was given up may still be making what has to be closed.
+        await this.#underWay.settled()
+        await this.#close(opened)
+      },
       () => undefined,
     )
     const late = new AbortController()
@@ -68,8 +74,13 @@ export class AdapterLife<T> {
   call<R>(signal: AbortSignal, task: (opened: T) => Promise<R>): Promise<R> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
-      orAbort(orAbort(task(this.opened), signal), this.#end.signal).then(resolve, reject)
+      orAbort(orAbort(this.#begin(task), signal), this.#end.signal).then(resolve, reject)
     })
+  }
+
+  #begin<R>(task: (opened: T) => Promise<R>): Promise<R> {
+    const { opened } = this
+    return this.#underWay.begin(() => task(opened))
   }
 
   /** Runs a callback when the adapter is stopped. */

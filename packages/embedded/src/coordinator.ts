@@ -107,7 +107,7 @@ export class EmbeddedCoordinator implements Coordinator {
 
   async #close({ home, parts, ignore }: Opened): Promise<void> {
     await Promise.all([...this.#sessions].map((session) => session.close()))
-    parts.roster.stop()
+    await parts.roster.stop()
     ignore()
     await home.leave()
   }

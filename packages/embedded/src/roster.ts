@@ -59,6 +59,7 @@ export class Roster {
 
   /** Looks into the folder, from now on: what was there when this was called is seen when it resolves. */
   refresh(): Promise<void> {
+    if (this.#stopped) return Promise.resolve()
     if (this.#running === undefined) return this.#run()
     // One more look serves all who asked during this one.
     this.#following ??= this.#running.catch(() => undefined).then(() => this.#run())
@@ -75,9 +76,11 @@ export class Roster {
     tick()
   }
 
-  stop(): void {
+  /** Resolves when nothing is looked at any more: a look may be clearing sessions away. */
+  async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
+    await Promise.allSettled([this.#running, this.#following])
   }
 
   /** A connection to this process has ended: looks closely whether it is dead. */
@@ -95,6 +98,7 @@ export class Roster {
 
   async #run(): Promise<void> {
     this.#following = undefined
+    if (this.#stopped) return
     this.#running = this.#look()
     try {
       await this.#running

@@ -18,6 +18,7 @@ import type { Pulse } from './pulse.js'
 import { listenToAbort, orAbort } from './pulse.js'
 import type { Roster } from './roster.js'
 import type { SessionFiles } from './session-files.js'
+import { UnderWay } from './under-way.js'
 
 /** How often a watch looks by itself, where nobody tells. */
 const pollMs = 500
@@ -53,6 +54,7 @@ export class EmbeddedSession implements Session {
   /** Member records are written one after another. */
   #updating: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
+  readonly #underWay = new UnderWay()
 
   /** `contactAt`: when its creation began, by the monotonic clock. */
   constructor(id: string, timeoutMs: number, contactAt: number, parts: SessionParts) {
@@ -160,7 +162,10 @@ export class EmbeddedSession implements Session {
 
   async #close(): Promise<void> {
     this.#lose('it is closed')
-    const removed = this.#updating.then(() => this.#parts.files.remove(this.id)).catch(() => undefined)
+    const removed = this.#updating
+      .then(() => this.#parts.files.remove(this.id))
+      .catch(() => undefined)
+      .then(() => this.#underWay.settled())
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), closeMs)
     await orAbort(removed, late.signal).catch(() => undefined)
@@ -242,7 +247,7 @@ export class EmbeddedSession implements Session {
     if (this.#lease.state === 'suspended') await orAbort(this.#lease.touch(), signal)
     this.#end.signal.throwIfAborted()
     try {
-      return await orAbort(orAbort(task(), signal), this.#end.signal)
+      return await orAbort(orAbort(this.#underWay.begin(task), signal), this.#end.signal)
     } catch (error) {
       if (signal.aborted || this.#end.signal.aborted) throw error
       throw coordinatorError(this.#parts.path, error)

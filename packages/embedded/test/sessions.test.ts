@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord, Session } from '@kagami/core/contract'
 import { describe, expect, it } from 'vitest'
@@ -199,5 +199,34 @@ describe('documents', () => {
     const [root] = await readdir(dir)
     expect((await readdir(join(dir, root!, 'documents'))).length).toBeLessThanOrEqual(4)
     expect(await readdir(join(dir, root!, 'scratch'))).toEqual([])
+  })
+})
+
+/** Everything below a folder, with the state of each file. */
+async function contentOf(dir: string): Promise<readonly string[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+  const told = entries.map(async (entry) => {
+    const path = join(entry.parentPath, entry.name)
+    const { ino, size, mtimeMs } = await stat(path)
+    return `${path} ${ino} ${entry.isFile() ? `${size} ${mtimeMs}` : ''}`
+  })
+  return (await Promise.all(told)).sort()
+}
+
+describe('a coordinator that has stopped', () => {
+  it('changes nothing any more, though it was clearing dead sessions away', async () => {
+    for (let round = 0; round < 3; round++) {
+      const dir = await testFolder()
+      const victim = await startProcess(dir, 'victim')
+      for (let i = 0; i < 40; i++) await victim.call('connect')
+      await victim.kill()
+      expect((await contentOf(dir)).length).toBeGreaterThan(40)
+      const { coordinator } = await startNode(dir, 'a')
+      await coordinator.connect(options)
+      await coordinator.stop()
+      const before = await contentOf(dir)
+      await pause(100)
+      expect(await contentOf(dir)).toEqual(before)
+    }
   })
 })

@@ -19,7 +19,7 @@ export interface Temporary {
 
 export async function temporaryFolder(): Promise<Temporary> {
   const path = await mkdtemp(join(tmpdir(), 'kagami-embedded-'))
-  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }) }
+  return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
 /** A folder that each node reaches by a way of its own, which can be cut. */
