@@ -211,6 +211,7 @@ export interface CopyHealth {
   readonly epoch: number
   readonly next: Position | undefined
   readonly lag: Lag
+  /** Why it has failed, or why it does not follow its assignment. */
   readonly error: KagamiError | undefined
   /** The newest verified snapshot that this node knows of. */
   readonly snapshot: { readonly id: string; readonly nextIndex: number; readonly takenAtMs: number } | undefined

@@ -101,10 +101,17 @@ export class Membership {
 
   /** Tells the others whether this node wants to be emptied. */
   async setDraining(draining: MemberData['draining'], signal: AbortSignal): Promise<void> {
+    const before = this.#draining
     this.#draining = draining
     const current = this.#current
     if (current === undefined) return
-    await current.session.update(this.#record(current.member), { signal })
+    try {
+      await current.session.update(this.#record(current.member), { signal })
+    } catch (error) {
+      // The caller is told that it did not succeed, so the next member must not announce it.
+      this.#draining = before
+      throw error
+    }
   }
 
   async #join(session: Session, signal: AbortSignal): Promise<string> {

@@ -53,7 +53,7 @@ async function waitingHandover(cluster: TestCluster) {
   await a.token('orders', { replicas: 1, primary: 'self' })
   await eventually(() => b.health().copies[0]?.phase === 'opening', 'a copy on b')
   const handover = outcomeOf(a.handover('orders', { to: 'b' }))
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually(() => cluster.spec('orders')?.handover, 'the handover is wanted')
   expect(handover.text).toBe('pending')
   return { a, handover }
 }
@@ -101,10 +101,30 @@ test('a token that is held for its owner is handed to nobody else, and says what
     code: 'KAGAMI_TOKEN_OWNED',
     details: { tokens: ['orders'], owner: 'a' },
   })
+  expect(cluster.spec('orders')?.handover).toBeNull()
   await expect(a.drain()).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OWNED', details: { tokens: ['orders'] } })
   expect(b.get('other')?.role).toBe('primary')
   expect([orders.role, other.role]).toEqual(['primary', 'replica'])
   await a.alter('orders', { failover: 'promote' })
   await a.drain()
   expect(b.get('orders')?.role).toBe('primary')
+})
+
+test('a drain that was refused is not announced by the next member', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const mend = cluster.world.coordination.cut('a')
+  const giveUp = new AbortController()
+  const drain = a.drain({ signal: giveUp.signal })
+  drain.catch(() => giveUp.abort())
+  await eventually(() => a.health().status !== 'running', 'the coordinator is out of reach')
+  giveUp.abort(new Error('given up'))
+  await expect(drain).rejects.toThrow()
+  const former = a.health().member
+  cluster.world.coordination.expire('a')
+  mend()
+  await eventually(() => a.health().status === 'running' && a.health().member !== former, 'another member')
+  await eventually(() => b.members().find(({ id }) => id === 'a'), 'b sees it')
+  expect(b.members().find(({ id }) => id === 'a')?.draining).toBe(false)
 })

@@ -20,6 +20,16 @@ async function fill(
   for (let i = from; i < to; i++) await token.replicate(bytes(`entry ${i}`))
 }
 
+/** A token with two verified snapshots and a truncated log, on node a. */
+async function truncated(cluster: TestCluster) {
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await fill(orders, 0, 230)
+  await eventually(() => seen.includes('truncated'), 'a truncation')
+  return a
+}
+
 test('the designated replica takes the snapshots, and the log is truncated only once two are verified', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a', often)
@@ -42,11 +52,7 @@ test('the designated replica takes the snapshots, and the log is truncated only 
 
 test('a fresh copy restores from the newest snapshot plus the rest of the log', async () => {
   await using cluster = new TestCluster()
-  const a = await cluster.start('a', often)
-  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
-  const seen = phases(a)
-  await fill(orders, 0, 230)
-  await eventually(() => seen.includes('truncated'), 'a truncation')
+  const a = await truncated(cluster)
   const b = await cluster.start('b', often)
   let restored: KagamiEvents['restored'] | undefined
   b.on('restored', (event) => (restored = event))
@@ -84,11 +90,7 @@ test('a damaged snapshot is passed over for the next older one', async () => {
 
 test('without a usable snapshot for a truncated log the copy fails loudly, and nothing is deleted', async () => {
   await using cluster = new TestCluster()
-  const a = await cluster.start('a', often)
-  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
-  const seen = phases(a)
-  await fill(orders, 0, 230)
-  await eventually(() => seen.includes('truncated'), 'a truncation')
+  const a = await truncated(cluster)
   // Otherwise the primary would soon publish another that covers everything.
   cluster.world.snapshots.cut('a')
   cluster.world.snapshots.wipe()
@@ -166,11 +168,7 @@ test('S8: a snapshot that is listed otherwise than it is counts as damaged: noth
 
 test('a state machine that refuses every snapshot is told so by name, where the log alone is not enough', async () => {
   await using cluster = new TestCluster()
-  const a = await cluster.start('a', often)
-  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
-  const seen = phases(a)
-  await fill(orders, 0, 230)
-  await eventually(() => seen.includes('truncated'), 'a truncation')
+  const a = await truncated(cluster)
   class Refusing extends Ledger {
     override async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
       for await (const chunk of chunks) void chunk
@@ -182,7 +180,7 @@ test('a state machine that refuses every snapshot is told so by name, where the 
   const error = await eventually(() => b.health().copies[0]?.error, 'the copy fails')
   expect(error).toMatchObject({ code: 'KAGAMI_SNAPSHOT_FAILED', cause: { message: 'schema 7 is unknown to me' } })
   expect(error.message).toMatch(/schema 7 is unknown to me.*restore\(\)/)
-  await orders.replicate(bytes('goes on'))
+  await a.get('orders')?.replicate(bytes('goes on'))
 })
 
 test('a state machine that swallows a damaged snapshot is not taken for restored: the next older is used', async () => {
@@ -253,16 +251,6 @@ test('a snapshotter that has lost its store gives the job to a replica that has 
   expect(cluster.node(first).health().problems).toEqual([])
   mend()
 })
-
-/** A token with two verified snapshots and a truncated log, on node a. */
-async function truncated(cluster: TestCluster) {
-  const a = await cluster.start('a', often)
-  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
-  const seen = phases(a)
-  await fill(orders, 0, 230)
-  await eventually(() => seen.includes('truncated'), 'a truncation')
-  return a
-}
 
 test('a store that lists nothing at first is asked again before the token counts as lost', async () => {
   await using cluster = new TestCluster()

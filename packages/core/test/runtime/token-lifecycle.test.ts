@@ -2,7 +2,7 @@
 import { memoryCluster } from '@kagami/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CommitLog, SnapshotStore, TokenLog } from '../../src/contract/index.js'
-import type { Assignment, Spec } from '../../src/engine/documents.js'
+import type { Assignment } from '../../src/engine/documents.js'
 import { decodeFrame, encodeFrame, type DecodedFrame, type Frame } from '../../src/engine/frame.js'
 import {
   beginIncarnation,
@@ -12,6 +12,7 @@ import {
   type LifecycleContext,
 } from '../../src/runtime/token-lifecycle.js'
 import { systemClock } from '../../src/runtime/system-seams.js'
+import { SPEC } from '../engine/scenario.js'
 import { metaOf } from '../engine/snapshots.js'
 
 const { signal } = new AbortController()
@@ -135,44 +136,30 @@ test("cleaning up leaves a log alone that is not the token's any more", async ()
   expect(frames()).toHaveLength(1)
 })
 
-const spec: Spec = {
-  token: 'orders',
-  generation: 1,
-  removed: false,
-  replicas: 1,
-  weight: 1,
-  primary: 'balanced',
-  owner: null,
-  failover: 'promote',
-  failback: false,
-  handover: null,
-  adopt: null,
-}
-
 test('a token without an assignment gets a new log only where nothing of it is left', async () => {
-  const begun = await beginIncarnation(context, spec, undefined, nothing)
+  const begun = await beginIncarnation(context, SPEC, undefined, nothing)
   expect(begun).toMatchObject({ incarnation: 1, phase: 'opening', epoch: 0 })
   await append(open(1), barrier(1, 5))
-  const found = await beginIncarnation(context, spec, undefined, { ...nothing, holders: ['b'] })
+  const found = await beginIncarnation(context, SPEC, undefined, { ...nothing, holders: ['b'] })
   expect(found).toMatchObject({ incarnation: 1, phase: 'open', epoch: 5, log: assignment.log, replicas: ['b'] })
 })
 
 test('a snapshot alone shows that a token lived, and in which log', async () => {
   const elsewhere = { address: 'log-9', identity: 'uuid-9' }
   await store.create(metaOf({ incarnation: 3, epoch: 2, log: elsewhere }), one(), { signal })
-  const found = await beginIncarnation(context, spec, undefined, nothing)
+  const found = await beginIncarnation(context, SPEC, undefined, nothing)
   expect(found).toMatchObject({ incarnation: 3, phase: 'open', epoch: 2, log: elsewhere })
 })
 
 test('an incarnation that has ended is not begun again: the next one is above it', async () => {
   await append(open(1), barrier(1, 5), open(2, true))
-  const begun = await beginIncarnation(context, spec, undefined, nothing)
+  const begun = await beginIncarnation(context, SPEC, undefined, nothing)
   expect(begun).toMatchObject({ incarnation: 3, phase: 'opening', epoch: 0 })
   expect(begun.log.address).not.toBe(assignment.log.address)
 })
 
 test('a token that is to be removed, and of which nothing is left, is gone', async () => {
-  const begun = await beginIncarnation(context, { ...spec, generation: 2, removed: true }, undefined, nothing)
+  const begun = await beginIncarnation(context, { ...SPEC, generation: 2, removed: true }, undefined, nothing)
   expect(begun).toMatchObject({ incarnation: 4, phase: 'gone' })
 })
 
