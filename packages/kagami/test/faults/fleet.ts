@@ -11,11 +11,19 @@ export interface DeathPlan {
 }
 
 export interface Status {
+  readonly member: string | undefined
   readonly controller: boolean
   readonly problems: readonly string[]
   readonly copies: Readonly<
     Record<string, { readonly role: string; readonly caughtUp: boolean; readonly epoch: number }>
   >
+}
+
+/** Where a token is served, and in which epoch. */
+export interface Place {
+  /** The node's id. */
+  readonly primary: string
+  readonly epoch: number
 }
 
 export class Fleet implements AsyncDisposable {
@@ -86,10 +94,54 @@ export class Fleet implements AsyncDisposable {
     }
   }
 
-  /** The node that has the role, by what the nodes say. */
-  async find(select: (status: Status) => boolean): Promise<Worker | undefined> {
-    for (const worker of this.alive) if (select(await worker.ask<Status>('status'))) return worker
-    return undefined
+  worker(id: string): Worker {
+    const worker = this.workers.get(id)
+    if (worker === undefined) throw new Error(`there is no node ${id}`)
+    return worker
+  }
+
+  /** Where each token is served, by what these nodes say of themselves. */
+  async places(workers: readonly Worker[] = this.alive): Promise<Map<string, Place>> {
+    const places = new Map<string, Place>()
+    for (const worker of workers) {
+      const { copies } = await worker.ask<Status>('status')
+      for (const [token, { role, epoch }] of Object.entries(copies)) {
+        if (role === 'primary') places.set(token, { primary: worker.id, epoch })
+      }
+    }
+    return places
+  }
+
+  /** Waits until the tokens are settled, and no copy or primary has moved for a second: nothing is being evened out. */
+  async atRest(): Promise<void> {
+    let seen = ''
+    let sinceMs = performance.now()
+    await this.eventually(async () => {
+      await this.settled()
+      const now = JSON.stringify(await Promise.all(this.alive.map(async (worker) => [worker.id, await layout(worker)])))
+      if (now !== seen) sinceMs = performance.now()
+      seen = now
+      return performance.now() - sinceMs > 1_000
+    }, 'the copies come to rest')
+  }
+
+  /** How many acknowledged entries of a token were written by a node, or by all others. */
+  ackedBy(token: string, { id }: Worker, others = false): number {
+    let count = 0
+    for (const entry of this.acked) {
+      const [of, writer] = entry.split('/')
+      if (of === token && (writer === id) !== others) count += 1
+    }
+    return count
+  }
+
+  /** Waits until a condition holds that the nodes bring about. */
+  async eventually(condition: () => boolean | Promise<boolean>, what: string, timeoutMs = 30_000): Promise<void> {
+    const until = performance.now() + timeoutMs
+    while (!(await condition())) {
+      if (performance.now() > until) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
   }
 
   /** Every copy of every token, after a sync, against what the writers were told. */
@@ -99,16 +151,18 @@ export class Fleet implements AsyncDisposable {
     lost: string[]
     twice: number
     rejectedButApplied: string[]
+    outOfTerm: string[]
     diverged: string[]
   }> {
     await Promise.all(this.alive.map((worker) => worker.ask('pause')))
-    await this.settled()
+    await this.atRest()
     const verdict = {
       entries: 0,
       acknowledged: this.acked.size,
       lost: [] as string[],
       twice: 0,
       rejectedButApplied: [] as string[],
+      outOfTerm: [] as string[],
       diverged: [] as string[],
     }
     for (const token of this.tokens) {
@@ -125,6 +179,7 @@ export class Fleet implements AsyncDisposable {
       const applied = new Set(first.ids)
       verdict.entries += first.ids.length
       verdict.twice += Math.max(...ledgers.map((ledger) => ledger.twice)) + first.ids.length - applied.size
+      verdict.outOfTerm.push(...outOfTerm(first.ids))
       for (const entry of this.acked) if (entry.startsWith(`${token}/`) && !applied.has(entry)) verdict.lost.push(entry)
       for (const entry of this.rejected)
         if (entry.startsWith(`${token}/`) && applied.has(entry)) verdict.rejectedButApplied.push(entry)
@@ -211,4 +266,20 @@ export class Worker {
     this.child.kill('SIGKILL')
     await this.exited
   }
+}
+
+/** The entries that come after one of a later epoch: their author was deposed when they were applied. */
+function outOfTerm(entries: readonly string[]): string[] {
+  let newest = 0
+  return entries.filter((entry) => {
+    const epoch = Number(entry.split('/')[3])
+    newest = Math.max(newest, epoch)
+    return !(epoch >= newest)
+  })
+}
+
+/** The copies of a node, with role and epoch. */
+async function layout(worker: Worker): Promise<unknown[]> {
+  const { copies } = await worker.ask<Status>('status')
+  return Object.entries(copies).map(([token, { role, epoch }]) => [token, role, epoch])
 }

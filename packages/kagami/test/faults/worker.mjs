@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createKagami, isKagamiError } from 'kagami'
 import { embedded } from 'kagami/embedded'
 import { fsSnapshotStore } from 'kagami/snapshot-fs'
+import { delegate } from '../delegate.mjs'
 
 const [dir, id, run, sessionTimeoutMs] = process.argv.slice(2)
 /** Where to die: `{ op, phase }`, phase 'before', 'during' or 'after'. Given at the start, or by a message. */
@@ -80,17 +81,6 @@ function deadlyStore(store) {
   })
 }
 
-/** An object that does as `target` does, but for `own`. */
-function delegate(target, own) {
-  return new Proxy(target, {
-    get(_, key) {
-      if (key in own) return own[key]
-      const value = target[key]
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
-}
-
 /** Remembers every id in order, and notices one that comes twice. */
 class Ledger {
   ids = []
@@ -158,49 +148,53 @@ const flush = () => {
   rejected = []
 }
 
+/** What a write is refused with where it is certain that it was not applied. */
+const DEFINITE = [
+  'KAGAMI_NOT_PRIMARY',
+  'KAGAMI_STOPPED',
+  'KAGAMI_TOKEN_FAILED',
+  'KAGAMI_OVERLOADED',
+  'KAGAMI_STORE_FULL',
+]
+
+/** Writes one entry, whatever this node is to the token; notes, and tells, how that ended. The entry names the epoch that its author believes in. */
+async function attempt(token) {
+  const handle = kagami.get(token)
+  const entry = `${token}/${id}/${run}/${handle.epoch}/${written++}`
+  try {
+    await handle.replicate(Buffer.from(entry))
+    acked.push(entry)
+    return 'acknowledged'
+  } catch (error) {
+    if (!isKagamiError(error)) throw error
+    if (DEFINITE.includes(error.code)) rejected.push(entry)
+    else if (error.code !== 'KAGAMI_INDETERMINATE') throw error
+    return error.code
+  }
+}
+
 /** One write at a time per loop, to one token, whenever this node is its primary. */
 async function write(token) {
   for (;;) {
-    const handle = kagami.get(token)
-    if (!writing || handle?.role !== 'primary') {
-      await new Promise((resolve) => setTimeout(resolve, 10))
-      continue
-    }
-    const entry = `${token}/${id}/${run}/${written++}`
-    try {
-      await handle.replicate(Buffer.from(entry))
-      acked.push(entry)
-      // Bounded, so that the ledgers of a long run stay small; there is always a write under way.
-      await new Promise((resolve) => setTimeout(resolve, 8))
-    } catch (error) {
-      if (!isKagamiError(error)) throw error
-      const definite = [
-        'KAGAMI_NOT_PRIMARY',
-        'KAGAMI_STOPPED',
-        'KAGAMI_TOKEN_FAILED',
-        'KAGAMI_OVERLOADED',
-        'KAGAMI_STORE_FULL',
-      ]
-      if (definite.includes(error.code)) rejected.push(entry)
-      else if (error.code !== 'KAGAMI_INDETERMINATE') throw error
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
+    if (writing && kagami.get(token)?.role === 'primary') await attempt(token)
+    // Bounded, so that the ledgers of a long run stay small; there is always a write under way.
+    await new Promise((resolve) => setTimeout(resolve, 8))
   }
 }
 
 const commands = {
+  attempt: async ({ tokens: chosen }) =>
+    Object.fromEntries(await Promise.all(chosen.map(async (token) => [token, await attempt(token)]))),
   plan: ({ plan: next }) => (plan = next),
   pause: () => {
     writing = false
-  },
-  resume: () => {
-    writing = true
   },
   handover: ({ token, to }) => kagami.handover(token, { to, signal: AbortSignal.timeout(5000) }),
   alter: ({ token, replicas }) => kagami.alter(token, { replicas, signal: AbortSignal.timeout(5000) }),
   status: () => {
     const health = kagami.health()
     return {
+      member: health.member,
       controller: health.controller,
       problems: health.problems,
       copies: Object.fromEntries(
@@ -213,7 +207,6 @@ const commands = {
     await handle.sync({ signal: AbortSignal.timeout(10_000) })
     return { ids: handle.state.ids, twice: handle.state.twice }
   },
-  stop: () => kagami.stop(),
 }
 
 process.on('message', async ({ number, command, ...rest }) => {
