@@ -1,0 +1,36 @@
+/** A full disk: no write is lost, doubled or left hanging for ever, nobody is expelled, and with room everything goes on by itself. */
+import { expect, test } from 'vitest'
+import { inNamespace } from './children.js'
+
+test('while the disk is full writes are refused, and one that was sealed before is acknowledged when there is room', async (context) => {
+  const result = await inNamespace(context, 'full-disk.mjs')
+  const refused = {
+    code: 'KAGAMI_STORE_FULL',
+    retryable: true,
+    details: { token: 'orders' },
+    message: expect.stringMatching(/free some space, then it goes on by itself/),
+  }
+  const entries = ['first', 'second', 'sealed', 'third']
+  expect(result).toMatchObject({
+    refused,
+    whileFull: {
+      sealed: 'pending',
+      problems: [expect.stringMatching(/'orders'.*KAGAMI_STORE_FULL/)],
+      role: 'primary',
+      // By what finds no room first.
+      starting: {
+        code: expect.stringMatching(/^KAGAMI_(STORE_FULL|COORDINATOR_UNAVAILABLE)$/),
+        retryable: true,
+        message: expect.stringMatching(/free some space/),
+      },
+      read: 2,
+    },
+    later: { sealed: 'pending', created: 'pending', refused, lines: 2 },
+    sealed: 'done',
+    created: 'done',
+    third: 'done',
+    cart: 'done',
+    copies: [entries, entries],
+    same: true,
+  })
+})
