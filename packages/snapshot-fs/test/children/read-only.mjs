@@ -23,7 +23,7 @@ execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', dir])
 const store = fsSnapshotStore({ dir })
 await store.start(context)
 await store.create(meta, content(), { signal })
-execFileSync('mount', ['-o', 'remount,ro', dir])
+execFileSync('mount', ['-o', 'remount,bind,ro', dir])
 const result = {
   create: await outcome(() => store.create({ ...meta, id: 'two' }, content(), { signal })),
   delete: await outcome(() => store.delete('orders', 'one', { signal })),
@@ -31,7 +31,7 @@ const result = {
   start: await outcome(() => fsSnapshotStore({ dir }).start(context)),
   startBelow: await outcome(() => fsSnapshotStore({ dir: `${dir}/below` }).start(context)),
 }
-execFileSync('mount', ['-o', 'remount,rw', dir])
+execFileSync('mount', ['-o', 'remount,bind,rw', dir])
 result.createAgain = await outcome(() => store.create({ ...meta, id: 'two' }, content(), { signal }))
 await store.stop()
 console.log(JSON.stringify(result))
