@@ -1,5 +1,5 @@
 /** `@kagami/core`: the application's door. Adapters use `@kagami/core/contract`. */
-export { badOption, comparePositions, isKagamiError, KagamiError } from './contract/index.js'
+export { badOption, comparePositions, isKagamiError, KagamiError, refuseUnknownOptions } from './contract/index.js'
 export type {
   Adapter,
   AdapterContext,

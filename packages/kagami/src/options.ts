@@ -1,6 +1,6 @@
 /** Fills in what a node leaves open: the embedded engine, snapshots in files, even placement. Picks defaults and nothing else. */
 import { join } from 'node:path'
-import { badOption, type KagamiOptions } from '@kagami/core'
+import { badOption, refuseUnknownOptions, type KagamiOptions } from '@kagami/core'
 import { embedded } from '@kagami/embedded'
 import { evenPlacement } from '@kagami/placement-even'
 import { fsSnapshotStore } from '@kagami/snapshot-fs'
@@ -15,20 +15,47 @@ export type KagamiDefaultOptions<R = unknown, C = Uint8Array> = Omit<KagamiOptio
      * `coordinator` and `snapshots` are given.
      */
     readonly dir?: string
-    /** How long the embedded coordinator waits for a silent process before it is lost, in milliseconds. @default 2000 */
+    /** How long the embedded coordinator waits for a silent process before it is lost, in milliseconds. Refused where another is given. @default 2000 */
     readonly sessionTimeoutMs?: number
   }
+
+/** Core checks all of them but the two that it does not know; the names are checked here, so that those two can be suggested. */
+const names: Readonly<Record<keyof KagamiDefaultOptions, true>> = {
+  cluster: true,
+  node: true,
+  dir: true,
+  sessionTimeoutMs: true,
+  log: true,
+  coordinator: true,
+  snapshots: true,
+  placement: true,
+  stateMachine: true,
+  codec: true,
+  limits: true,
+  snapshotting: true,
+  placementLimits: true,
+  seams: true,
+}
 
 /** @throws KAGAMI_BAD_OPTION */
 export function withDefaults<R, C>(options: KagamiDefaultOptions<R, C>): KagamiOptions<R, C> {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object')
-  const { dir, sessionTimeoutMs, ...given } = options
+  refuseUnknownOptions(options, Object.keys(names))
+  const { dir, sessionTimeoutMs, placement = evenPlacement(), ...given } = options
   if ((given.log === undefined) !== (given.coordinator === undefined)) {
     const missing = given.log === undefined ? 'log' : 'coordinator'
     throw badOption(
       missing,
       undefined,
       'an adapter too, since log and coordinator belong together; or leave both out and give dir',
+    )
+  }
+  if (dir !== undefined) folder(dir)
+  if (sessionTimeoutMs !== undefined && given.coordinator !== undefined) {
+    throw badOption(
+      'sessionTimeoutMs',
+      sessionTimeoutMs,
+      'nothing where a coordinator is given: it has a timeout of its own',
     )
   }
   const engine =
@@ -39,8 +66,9 @@ export function withDefaults<R, C>(options: KagamiDefaultOptions<R, C>): KagamiO
     ...given,
     log: engine.log,
     coordinator: engine.coordinator,
-    snapshots: given.snapshots ?? fsSnapshotStore({ dir: join(folder(dir), 'snapshots') }),
-    placement: given.placement ?? evenPlacement(),
+    snapshots:
+      given.snapshots === undefined ? fsSnapshotStore({ dir: join(folder(dir), 'snapshots') }) : given.snapshots,
+    placement,
   }
 }
 

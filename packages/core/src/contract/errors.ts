@@ -123,16 +123,27 @@ export function badOption(option: string, value: unknown, expected: string): Kag
   })
 }
 
+/** For people, and short: a wrong value may be a whole client, or a megabyte of text. */
 function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'string') return shortened(JSON.stringify(value))
   if (typeof value === 'function') return 'a function'
-  if (typeof value === 'object' && value !== null) {
-    try {
-      const text = JSON.stringify(value)
-      return text.length > 80 ? `${text.slice(0, 77)}...` : text
-    } catch {
-      return 'an object'
-    }
+  if (typeof value === 'bigint') return shortened(`${value}n`)
+  if (typeof value !== 'object' || value === null) return String(value)
+  // The fields of an instance say little, and may hold secrets.
+  if (!Array.isArray(value) && !isPlain(value)) return Object.prototype.toString.call(value)
+  try {
+    return shortened(JSON.stringify(value))
+  } catch {
+    return 'an object'
   }
-  return String(value)
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  // By its place in the chain, since it may come from another realm.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+function shortened(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }

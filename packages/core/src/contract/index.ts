@@ -7,6 +7,7 @@ export type { CommitLog, LogAddress, LogBatch, LogRecord, ReadOptions, TokenLog 
 export type { Coordinator, Document, Leadership, LeaseState, MemberRecord, Session } from './coordinator.js'
 export { badOption, isKagamiError, KagamiError } from './errors.js'
 export type { KagamiErrorCode, KagamiErrorOptions } from './errors.js'
+export { refuseUnknownOptions } from './option-names.js'
 export type {
   Placement,
   PlacementInput,

@@ -21,7 +21,7 @@ export interface NodeOptions {
   readonly zone?: string
   /** How much of the load this node takes, relative to the others. @default 1 */
   readonly capacity?: number
-  /** Anything the others should know, an address for instance; a plain JSON value, at most 4 KiB. Seen in `locate`. */
+  /** Anything the others should know, an address for instance; a plain JSON value, at most 4 KiB. Seen in `locate`. @default null */
   readonly meta?: JsonValue
 }
 
@@ -284,6 +284,9 @@ export interface KagamiEvents {
   }
 }
 
+/**
+ * A node. Each method refuses a wrong option, and one that does not exist, with KAGAMI_BAD_OPTION before it does anything else.
+ */
 export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   /** Connects, joins the cluster, and opens the copies that are assigned to this node. Rejects, with everything undone, when it can't. */
   start(options?: { readonly signal?: AbortSignal }): Promise<void>

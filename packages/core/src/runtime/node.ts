@@ -26,7 +26,8 @@ import type { RoleHooks } from './copy-role.js'
 import { Directory } from './directory.js'
 import { Events } from './events.js'
 import { Membership } from './membership.js'
-import { MAX_TOKEN_BYTES, settings as checkSettings, tokenName, tokenSettings, type Settings } from './options.js'
+import { checkListener, methodOptions, tokenName, tokenSettings } from './method-options.js'
+import { MAX_TOKEN_BYTES, settings as checkSettings, type Settings } from './options.js'
 import { Reporter } from './reporter.js'
 import { Scope } from './scope.js'
 import { tokenHandle, type HandleContext } from './token-handle.js'
@@ -35,7 +36,6 @@ import { VerifiedRecord } from './verified-record.js'
 import { linkedAbort, orAborted, Semaphore, sleep } from './waiting.js'
 
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
-const STOP_DEADLINE_MS = 10_000
 /** A node that starts with a thousand copies restores them a few at a time. */
 const RESTORES_AT_ONCE = 8
 /** Documents that vanish together come back together: a node waits a little for the coordinator before it puts them back. */
@@ -149,6 +149,7 @@ class Node<R, C> implements Kagami<R, C> {
   }
 
   async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    methodOptions.start(options)
     if (this.#started)
       throw new KagamiError('KAGAMI_STOPPED', 'this node was started before; make another with createKagami')
     this.#started = true
@@ -248,6 +249,7 @@ class Node<R, C> implements Kagami<R, C> {
 
   async alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void> {
     tokenName(name)
+    methodOptions.alter(options)
     await this.#call(options.signal, async (signal) => {
       await this.#specs.change(name, signal, (spec) => {
         const { replicas = spec.replicas, weight = spec.weight } = options
@@ -265,6 +267,7 @@ class Node<R, C> implements Kagami<R, C> {
 
   async handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void> {
     tokenName(name)
+    methodOptions.handover(options)
     const { to } = options
     await this.#call(options.signal, async (signal) => {
       if (!this.#membership.members.some((member) => member.node === to)) {
@@ -294,6 +297,7 @@ class Node<R, C> implements Kagami<R, C> {
   }
 
   async drain(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    methodOptions.drain(options)
     await this.#call(options.signal, async (signal) => {
       await this.#membership.setDraining('drain', signal)
       await this.#directory.until(() => this.#isEmptied(), signal)
@@ -304,6 +308,7 @@ class Node<R, C> implements Kagami<R, C> {
 
   async remove(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     tokenName(name)
+    methodOptions.remove(options)
     await this.#call(options.signal, async (signal) => {
       const { generation } = await this.#specs.change(name, signal, (spec) => ({
         ...spec,
@@ -350,12 +355,14 @@ class Node<R, C> implements Kagami<R, C> {
   }
 
   on<K extends keyof KagamiEvents>(event: K, listener: (payload: KagamiEvents[K]) => void): () => void {
+    checkListener(event, listener)
     return this.#events.on(event, listener)
   }
 
-  stop(options: { readonly deadlineMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#stop(options.deadlineMs ?? STOP_DEADLINE_MS)
-    return this.#stopping
+  async stop(options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    const { deadlineMs } = methodOptions.stop(options)
+    this.#stopping ??= this.#stop(deadlineMs)
+    await this.#stopping
   }
 
   [Symbol.asyncDispose](): Promise<void> {

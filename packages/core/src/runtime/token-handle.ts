@@ -3,6 +3,7 @@ import { KagamiError, type Codec, type Position, type StateMachine } from '../co
 import type { Lag, NodeRef, Replicated, Role, Token } from './api.js'
 import { noCopy, notPrimary, unknownToken } from './copy-errors.js'
 import type { Copy } from './copy.js'
+import { checkPosition, signalOnly } from './method-options.js'
 
 export interface HandleContext<R, C> {
   readonly codec: Codec<C>
@@ -50,7 +51,8 @@ class Handle<R, C> implements Token<R, C> {
     return this.#readable().machine
   }
 
-  async replicate(value: C, options: { readonly signal?: AbortSignal } = {}): Promise<Replicated<R>> {
+  async replicate(value: C, options?: { readonly signal?: AbortSignal }): Promise<Replicated<R>> {
+    const signal = signalOnly(options)
     const unusable = this.#context.unusable()
     if (unusable !== undefined) throw unusable
     const bytes = this.#context.codec.encode(value)
@@ -59,15 +61,17 @@ class Handle<R, C> implements Token<R, C> {
     if (this.#context.removed(this.name)) throw unknownToken(this.name)
     const copy = this.#context.copy(this.name)
     if (copy === undefined) throw notPrimary(this.name, 'this node holds no copy', this.#context.primaryOf(this.name))
-    return copy.replicate(bytes, options.signal)
+    return copy.replicate(bytes, signal)
   }
 
-  async waitFor(position: Position, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return this.#readable().waitFor(position, options.signal)
+  async waitFor(position: Position, options?: { readonly signal?: AbortSignal }): Promise<void> {
+    const signal = signalOnly(options)
+    return this.#readable().waitFor(checkPosition(position), signal)
   }
 
-  async sync(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return this.#readable().sync(options.signal)
+  async sync(options?: { readonly signal?: AbortSignal }): Promise<void> {
+    const signal = signalOnly(options)
+    return this.#readable().sync(signal)
   }
 
   #readable(): Copy<R, C> {

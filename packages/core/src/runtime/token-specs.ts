@@ -14,7 +14,7 @@ import {
 import { bucketOf, generationOf, isLater, specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { unknownToken } from './copy-errors.js'
 import { findLeftBehind, type LeftBehind } from './log-history.js'
-import type { TokenSettings } from './options.js'
+import type { TokenSettings } from './method-options.js'
 import { backoffMs, sleep } from './waiting.js'
 
 export interface SpecsContext {
