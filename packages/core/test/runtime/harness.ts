@@ -5,11 +5,14 @@ import type { SnapshotMeta } from '../../src/contract/index.js'
 import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
 import {
   createKagami,
+  systemSeams,
+  type Clock,
   type Entry,
   type Kagami,
   type KagamiOptions,
   type StateMachine,
   type StateSnapshot,
+  type Timer,
 } from '../../src/index.js'
 
 /** A state machine that remembers every entry, as text, in order. */
@@ -59,8 +62,11 @@ export class TestCluster implements AsyncDisposable {
       stateMachine: () => new Ledger(),
       limits: { lookMs: 50, restoreTimeoutMs: 500 },
       placementLimits: { graceMs: 200 },
-      seams: process.env['KAGAMI_TEST_LOG'] ? { logger: console } : quietSeams,
       ...options,
+      seams: {
+        ...(process.env['KAGAMI_TEST_LOG'] ? { logger: console } : quietSeams),
+        ...options.seams,
+      },
     })
   }
 
@@ -131,6 +137,53 @@ export class TestCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.nodes.values()].map((kagami) => kagami.stop({ deadlineMs: 2000 })))
+  }
+}
+
+/** The system's clock, with timers of any length worth speaking of that a test can keep from firing. */
+export class HeldClock implements Clock {
+  readonly #system = systemSeams().clock
+  #due: (() => void)[] | undefined
+
+  now(): number {
+    return this.#system.now()
+  }
+
+  monotonicMs(): number {
+    return this.#system.monotonicMs()
+  }
+
+  yield(): Promise<void> {
+    return this.#system.yield()
+  }
+
+  timer(delayMs: number, callback: () => void): Timer {
+    let cancelled = false
+    const fire = (): void => {
+      if (!cancelled) callback()
+    }
+    const timer = this.#system.timer(delayMs, () => {
+      // Short ones, as between two attempts, are no wait that anybody would notice.
+      if (this.#due === undefined || delayMs < 20) fire()
+      else this.#due.push(fire)
+    })
+    return {
+      cancel: () => {
+        cancelled = true
+        timer.cancel()
+      },
+    }
+  }
+
+  /** From now on what is due waits. */
+  hold(): void {
+    this.#due ??= []
+  }
+
+  release(): void {
+    const due = this.#due ?? []
+    this.#due = undefined
+    for (const fire of due) fire()
   }
 }
 

@@ -1,0 +1,178 @@
+import { describe, expect, test } from 'vitest'
+import type { CommitLog, LogBatch, SnapshotStore, TokenLog } from '../../src/contract/index.js'
+import type { Kagami, Token } from '../../src/index.js'
+import type { Ledger } from './harness.js'
+import { bytes, delegate, eventually, TestCluster } from './harness.js'
+
+/** Far more than may be under way at once: whoever waits for something that stalls can't acknowledge so many. */
+const WRITES = 300
+const limits = { maxInFlightEntries: 10, lookMs: 50, restoreTimeoutMs: 500 }
+
+/** Writes through one token, and gives what was acknowledged. */
+async function write(token: Token<number>, text: string): Promise<readonly string[]> {
+  const lines = Array.from({ length: WRITES }, (_, i) => `${text} ${i}`)
+  await Promise.all(lines.map((line) => token.replicate(bytes(line))))
+  return lines
+}
+
+const lines = (token: Token<number> | undefined): readonly string[] => (token?.state as Ledger).lines
+
+/** A token whose primary is on one node and whose replica is on another, and in sync. */
+async function mirrored(a: Kagami<number>, b: Kagami<number>, name: string): Promise<Token<number>> {
+  const token = await a.token(name, { replicas: 1, primary: 'self' })
+  await eventually(() => b.get(name)?.lag.caughtUp, `a replica of ${name} in sync`)
+  return token
+}
+
+describe('one slow replica delays no other token, nor its own primary', () => {
+  /** A log whose reader of one token stands still once `stall` was called. */
+  function stalling(log: CommitLog, name: string): { readonly log: CommitLog; readonly stall: () => void } {
+    let stalled = false
+    async function* slowly(batches: AsyncIterable<LogBatch>, signal: AbortSignal): AsyncGenerator<LogBatch> {
+      for await (const batch of batches) {
+        if (stalled) await hang(signal)
+        yield batch
+      }
+    }
+    const slow = delegate<CommitLog>(log, {
+      open: async (address: string, options: Parameters<CommitLog['open']>[1]) => {
+        const opened = await log.open(address, options)
+        if (options.token !== name) return opened
+        return delegate<TokenLog>(opened, {
+          read: (...[from, read]: Parameters<TokenLog['read']>) => slowly(opened.read(from, read), read.signal),
+        })
+      },
+    })
+    return { log: slow, stall: () => (stalled = true) }
+  }
+
+  test('while its reader stands still, everything else is written, read, created and taken over', async () => {
+    await using cluster = new TestCluster()
+    const { log, stall } = stalling(cluster.world.commitLog(), 'slow')
+    const a = await cluster.start('a', { limits })
+    const b = await cluster.start('b', { limits, log })
+    const slow = await mirrored(a, b, 'slow')
+    const other = await mirrored(a, b, 'other')
+    await slow.replicate(bytes('before'))
+    await b.get('slow')?.sync()
+    stall()
+    const [toSlow, toOther] = await Promise.all([write(slow, 'slow'), write(other, 'other')])
+    expect(lines(slow)).toEqual(['before', ...toSlow])
+    await b.get('other')?.sync()
+    expect(lines(b.get('other'))).toEqual(toOther)
+    const late = await mirrored(a, b, 'late')
+    const toLate = await write(late, 'late')
+    await a.handover('other', { to: 'b' })
+    const onB = await write(b.get('other')!, 'on b')
+    expect(lines(b.get('other'))).toEqual([...toOther, ...onB])
+    await b.get('late')?.sync()
+    expect(lines(b.get('late'))).toEqual(toLate)
+    // It stood still all the while.
+    expect(lines(b.get('slow'))).toEqual(['before'])
+  })
+})
+
+describe('poisoned tokens delay no other', () => {
+  /** More than the copies that a node is given at once. */
+  const names = Array.from({ length: 6 }, (_, i) => `poisoned-${i}`)
+
+  test('while every copy of them fails, wherever it is made, the others are written, read, created, copied and taken over', async () => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a', { limits })
+    const b = await cluster.start('b', { limits })
+    const c = await cluster.start('c', { limits })
+    const failed = new Set<string>()
+    for (const [id, node] of cluster.nodes) node.on('failed', ({ token }) => failed.add(`${token} on ${id}`))
+    const other = await a.token('other', { replicas: 0, primary: 'self' })
+    for (const name of names) {
+      const poisoned = await a.token(name, { replicas: 1, primary: 'self' })
+      await expect(poisoned.replicate(bytes('poison'))).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+    }
+    const acknowledged = await write(other, 'other')
+    await eventually(() => failed.size === 3 * names.length, 'the poisoned tokens have failed everywhere')
+    await a.alter('other', { replicas: 2 })
+    const late = await a.token('late', { replicas: 2, primary: 'self' })
+    for (const name of ['other', 'late']) {
+      await eventually(() => [b, c].every((node) => node.get(name)?.lag.caughtUp), 'replicas in sync')
+    }
+    const toLate = await write(late, 'late')
+    await a.handover('other', { to: 'b' })
+    const onB = await write(b.get('other')!, 'on b')
+    for (const node of [a, b, c]) {
+      await node.get('other')?.sync()
+      await node.get('late')?.sync()
+      expect(lines(node.get('other'))).toEqual([...acknowledged, ...onB])
+      expect(lines(node.get('late'))).toEqual(toLate)
+    }
+    const everywhere = names.flatMap((name) => ['a', 'b', 'c'].map((id) => `${name} on ${id}`))
+    expect([...failed].sort()).toEqual(everywhere)
+  })
+})
+
+describe('one dead store delays no token', () => {
+  /** More than the snapshots, and than the restores, that a node has under way at once. */
+  const names = Array.from({ length: 12 }, (_, i) => `token-${i}`)
+  const often = { limits, snapshotting: { everyEntries: 20 } }
+
+  /** A store that answers nothing any more once `die` was called. */
+  function dying(store: SnapshotStore): { readonly store: SnapshotStore; readonly die: () => void; hung(): number } {
+    let dead = false
+    let hung = 0
+    const orHang = <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
+      if (!dead) return call()
+      hung += 1
+      return hang(signal)
+    }
+    const mortal = delegate<SnapshotStore>(store, {
+      create: (...args: Parameters<SnapshotStore['create']>) => orHang(args[2].signal, () => store.create(...args)),
+      list: (...args: Parameters<SnapshotStore['list']>) => orHang(args[1].signal, () => store.list(...args)),
+      delete: (...args: Parameters<SnapshotStore['delete']>) => orHang(args[2].signal, () => store.delete(...args)),
+      async *open(...args: Parameters<SnapshotStore['open']>) {
+        await orHang(args[2].signal, () => Promise.resolve())
+        yield* store.open(...args)
+      },
+    })
+    return { store: mortal, die: () => (dead = true), hung: () => hung }
+  }
+
+  test('a store that does not answer: all are written, handed over and taken over', async () => {
+    await using cluster = new TestCluster()
+    const [first, second] = [dying(cluster.world.snapshotStore()), dying(cluster.world.snapshotStore())]
+    const a = await cluster.start('a', { ...often, snapshots: first.store })
+    const b = await cluster.start('b', { ...often, snapshots: second.store })
+    const tokens = await Promise.all(names.map((name) => mirrored(a, b, name)))
+    first.die()
+    second.die()
+    const acknowledged = await Promise.all(tokens.map((token) => write(token, token.name)))
+    expect(first.hung() + second.hung()).toBeGreaterThan(0)
+    await a.handover('token-0', { to: 'b' })
+    const mend = cluster.world.cut('a')
+    await eventually(() => names.every((name) => b.get(name)?.role === 'primary'), 'the other node serves all of them')
+    for (const [i, name] of names.entries()) {
+      const more = await write(b.get(name)!, 'taken over')
+      expect(lines(b.get(name))).toEqual([...(acknowledged[i] ?? []), ...more])
+    }
+    mend()
+  })
+
+  test('a store that is out of reach: new tokens are refused, and new copies are made from the log alone', async () => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a', often)
+    const b = await cluster.start('b', often)
+    const tokens = await Promise.all(names.map((name) => a.token(name, { replicas: 0, primary: 'self' })))
+    cluster.world.snapshots.cut()
+    const acknowledged = await Promise.all(tokens.map((token) => write(token, token.name)))
+    await Promise.all(names.map((name) => a.alter(name, { replicas: 1 })))
+    await eventually(() => names.every((name) => b.get(name)?.lag.caughtUp), 'replicas in sync')
+    for (const [i, name] of names.entries()) {
+      await b.get(name)?.sync()
+      expect(lines(b.get(name))).toEqual(acknowledged[i])
+    }
+    // What it may have left behind can't be looked for.
+    await expect(a.token('late')).rejects.toMatchObject({ code: 'KAGAMI_STORE_UNAVAILABLE', retryable: true })
+  })
+})
+
+function hang(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+}
