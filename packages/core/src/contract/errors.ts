@@ -17,6 +17,8 @@ export type KagamiErrorCode =
   | 'KAGAMI_OVERLOADED'
   /** Definite: the entry is larger than the limit. */
   | 'KAGAMI_ENTRY_TOO_LARGE'
+  /** Definite: the entry was never applied. The codec threw, or gave something else than bytes. */
+  | 'KAGAMI_ENCODING_FAILED'
   /** The node is stopped, or stopping. For `replicate`: definite. */
   | 'KAGAMI_STOPPED'
   /** The node was used before `start()` resolved. */

@@ -1,4 +1,4 @@
-/** The typed events of a node. Emitting is synchronous; a listener that throws is logged and harms nobody. */
+/** The typed events of a node. Emitting is synchronous and waits for nobody; a listener that fails is logged and harms nobody. */
 import type { Logger } from '../contract/index.js'
 import type { KagamiEvents } from './api.js'
 
@@ -20,11 +20,14 @@ export class Events {
   }
 
   emit<K extends keyof KagamiEvents>(event: K, payload: KagamiEvents[K]): void {
+    const failed = (error: unknown): void => this.#logger.error(`a listener of '${event}' failed`, { error })
     for (const listener of [...(this.#listeners.get(event) ?? [])] as Listener<K>[]) {
       try {
-        listener(payload)
+        // An asynchronous function passes as a listener, too: nobody else would hear of its rejection, which ends a process.
+        const outcome = listener(payload) as unknown
+        if (outcome !== undefined) Promise.resolve(outcome).catch(failed)
       } catch (error) {
-        this.#logger.error(`a listener of '${event}' threw`, { error })
+        failed(error)
       }
     }
   }

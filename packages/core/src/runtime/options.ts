@@ -2,6 +2,7 @@
  * Every option of `createKagami`, declared once: its check and its default. Turns what was passed into settings; does nothing with
  * them.
  */
+import { types } from 'node:util'
 import {
   badOption,
   type Clock,
@@ -142,7 +143,7 @@ export function settings<R, C>(options: KagamiOptions<R, C>): Settings<R, C> {
 
 const bytesCodec: Codec<Uint8Array> = {
   encode(value) {
-    if (!(value instanceof Uint8Array)) throw badOption('value', value, 'a Uint8Array, or pass a codec to createKagami')
+    if (!types.isUint8Array(value)) throw badOption('value', value, 'a Uint8Array, or pass a codec to createKagami')
     return value
   },
   decode: (bytes) => bytes,

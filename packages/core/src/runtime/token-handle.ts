@@ -1,5 +1,6 @@
 /** A token as the application holds it: a thin view of whatever copy this node has at the moment. */
-import { KagamiError, type Codec, type Position, type StateMachine } from '../contract/index.js'
+import { types } from 'node:util'
+import { isKagamiError, KagamiError, type Codec, type Position, type StateMachine } from '../contract/index.js'
 import type { Lag, NodeRef, Replicated, Role, Token } from './api.js'
 import { noCopy, notPrimary, unknownToken } from './copy-errors.js'
 import type { Copy } from './copy.js'
@@ -55,7 +56,7 @@ class Handle<R, C> implements Token<R, C> {
     const signal = signalOnly(options)
     const unusable = this.#context.unusable()
     if (unusable !== undefined) throw unusable
-    const bytes = this.#context.codec.encode(value)
+    const bytes = this.#encode(value)
     const limit = this.#context.maxEntryBytes()
     if (bytes.length > limit) throw tooLarge(this.name, bytes.length, limit)
     if (this.#context.removed(this.name)) throw unknownToken(this.name)
@@ -74,6 +75,20 @@ class Handle<R, C> implements Token<R, C> {
     return this.#readable().sync(signal)
   }
 
+  #encode(value: C): Uint8Array {
+    let bytes: unknown
+    try {
+      bytes = this.#context.codec.encode(value)
+    } catch (cause) {
+      if (isKagamiError(cause)) throw cause
+      throw encodingFailed(this.name, 'the codec threw', cause)
+    }
+    // By what it is, since it may come from another realm. Anything else would fail where nobody could be told.
+    if (types.isUint8Array(bytes)) return bytes
+    if (types.isPromise(bytes)) bytes.catch(() => undefined)
+    throw encodingFailed(this.name, 'the codec did not give a Uint8Array', undefined)
+  }
+
   #readable(): Copy<R, C> {
     const unusable = this.#context.unusable()
     if (unusable !== undefined) throw unusable
@@ -81,6 +96,14 @@ class Handle<R, C> implements Token<R, C> {
     if (copy === undefined) throw this.#context.removed(this.name) ? unknownToken(this.name) : noCopy(this.name)
     return copy
   }
+}
+
+function encodingFailed(token: string, why: string, cause: unknown): KagamiError {
+  return new KagamiError(
+    'KAGAMI_ENCODING_FAILED',
+    `a value for '${token}' could not be encoded: ${why}. Mend the codec that was passed to createKagami, or the value`,
+    { cause, details: { token } },
+  )
 }
 
 function tooLarge(token: string, bytes: number, limit: number): KagamiError {
