@@ -7,7 +7,7 @@ import { memberData, type MemberData } from '../engine/documents.js'
 import type { Events } from './events.js'
 import type { Settings } from './options.js'
 import { Scope } from './scope.js'
-import { backoffMs, orAborted, sleep } from './waiting.js'
+import { backoffMs, linkedAbort, sleep, untilAborted } from './waiting.js'
 
 /** A member, decoded. */
 export interface LiveMember {
@@ -79,15 +79,19 @@ export class Membership {
     for (let failures = 0; !signal.aborted;) {
       try {
         const session = await this.#context.coordinator.connect({ signal })
+        const scope = this.#sessionScope(session)
         try {
           const member = await this.#join(session, signal)
-          failures = 0
-          await this.#live(session, member, signal, () => {
+          await this.#live(session, member, scope, signal, () => {
             if (first) joined()
             first = false
           })
+          failures = 0
+          throw session.signal.reason
         } finally {
+          // First, so that the others see this member go whatever still hangs in its scope.
           await session.close()
+          await scope.settled()
         }
       } catch (error) {
         if (signal.aborted) return
@@ -131,12 +135,21 @@ export class Membership {
     }
   }
 
-  async #live(session: Session, member: string, signal: AbortSignal, joined: () => void): Promise<void> {
-    const { events, settings } = this.#context
-    const { logger } = settings.seams
-    const scope = new Scope((task, error) =>
-      logger.error(`the ${task} loop ended with an error; leaving the session`, { error }),
-    )
+  /** What follows a session. Without one of its loops the node would go on with what that told it last, as a primary for instance. */
+  #sessionScope(session: Session): Scope {
+    const { logger } = this.#context.settings.seams
+    const scope = new Scope((task, error) => {
+      // That they end with the session is no news.
+      if (session.signal.aborted) return
+      logger.error(`the ${task} loop ended with an error; leaving the session`, { error })
+      scope.abort(error)
+    })
+    return scope
+  }
+
+  /** Resolves when the session is over. Rejects when this node must leave it, with the reason of its scope or of the signal. */
+  async #live(session: Session, member: string, scope: Scope, signal: AbortSignal, joined: () => void): Promise<void> {
+    const { events } = this.#context
     this.#current = { session, member }
     this.#leaseHeld = true
     events.emit('joined', { member })
@@ -145,20 +158,15 @@ export class Membership {
     this.#context.onJoined(session, member, scope)
     this.#context.onChange()
     joined()
-    const over = new Promise<never>((_, reject) => {
-      if (session.signal.aborted) reject(session.signal.reason as Error)
-      session.signal.addEventListener('abort', () => reject(session.signal.reason as Error), { once: true })
-    })
-    try {
-      await orAborted(over, signal)
-    } finally {
-      this.#current = undefined
-      this.#leaseHeld = false
-      if (!signal.aborted) events.emit('expired', { member })
-      this.#context.onChange()
-      scope.abort(new KagamiError('KAGAMI_SESSION_LOST', 'the session is over', { retryable: true }))
-      await scope.settled()
-    }
+    const over = linkedAbort(signal, session.signal, scope.signal)
+    await untilAborted(over.signal)
+    over.unlink()
+    this.#current = undefined
+    this.#leaseHeld = false
+    if (!signal.aborted) events.emit('expired', { member })
+    this.#context.onChange()
+    scope.abort(new KagamiError('KAGAMI_SESSION_LOST', 'the session is over', { retryable: true }))
+    if (!session.signal.aborted) throw over.signal.reason
   }
 
   async #followLease(session: Session, member: string, signal: AbortSignal): Promise<void> {
@@ -170,6 +178,7 @@ export class Membership {
       events.emit(held ? 'resumed' : 'suspended', { member })
       this.#context.onChange()
     }
+    throw new KagamiError('KAGAMI_SESSION_LOST', 'the watch of the lease ended by itself', { retryable: true })
   }
 
   async #followMembers(session: Session, signal: AbortSignal): Promise<void> {
