@@ -9,8 +9,11 @@ export interface Clock {
   now(): number
   /** Monotonic clock in milliseconds, from an arbitrary start. Decisions rest on this one. */
   monotonicMs(): number
-  /** Runs `callback` once, no sooner than `delayMs` from now, unless cancelled. Never keeps the process alive by itself. */
-  timer(delayMs: number, callback: () => void): Timer
+  /**
+   * Runs `callback` once, no sooner than `delayMs` from now, unless cancelled. Keeps the process alive until then only with
+   * `keepsAlive`, as the deadline of a stop does.
+   */
+  timer(delayMs: number, callback: () => void, options?: { readonly keepsAlive?: boolean }): Timer
   /** Resolves after other work of this process that was already waiting has had its turn. */
   yield(): Promise<void>
 }

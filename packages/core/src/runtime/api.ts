@@ -143,7 +143,10 @@ export interface TokenOptions {
   readonly weight?: number
   /** Take over the log and the snapshots of a token that the coordinator does not know any more. @default false */
   readonly adopt?: boolean
-  /** Called when this node starts to serve the token as primary; `signal` aborts when it stops to. */
+  /**
+   * Called when this node starts to serve the token as primary, or with `token` where it serves it already; `signal` aborts when it stops
+   * to. Hooks of a call of `token` that rejects are not kept; those of a later call replace those of an earlier one.
+   */
   readonly onPromote?: (context: { readonly signal: AbortSignal; readonly fence: Fence }) => void | Promise<void>
   /** Called when this node stops to serve the token as primary. */
   readonly onDemote?: () => void | Promise<void>
@@ -175,7 +178,8 @@ export interface Token<R = unknown, C = Uint8Array> {
   /**
    * Replicates a value and resolves when this node has applied it. Without a codec the bytes must not change until the call settles.
    * @throws the signal's reason when it aborts before the entry is sealed in a frame: definite, never applied
-   * @throws KAGAMI_NOT_PRIMARY, KAGAMI_ENTRY_TOO_LARGE, KAGAMI_OVERLOADED, KAGAMI_STOPPED, KAGAMI_TOKEN_FAILED: definite, never applied
+   * @throws KAGAMI_NOT_PRIMARY, KAGAMI_ENTRY_TOO_LARGE, KAGAMI_ENCODING_FAILED, KAGAMI_OVERLOADED, KAGAMI_STOPPED, KAGAMI_TOKEN_FAILED,
+   * KAGAMI_TOKEN_UNKNOWN: definite, never applied
    * @throws KAGAMI_STORE_FULL while the log has no room, KAGAMI_LOG_UNAVAILABLE when it has not answered for `limits.appendTimeoutMs`: definite,
    * never applied. Entries that were sealed before go on being appended, and wait.
    * @throws KAGAMI_INDETERMINATE: applied or not, now or later
@@ -234,11 +238,12 @@ export interface Health {
   readonly copies: readonly CopyHealth[]
 }
 
-/** Every event, with what it carries. Listeners are called synchronously; what they throw is logged. */
+/** Every event, with what it carries. Listeners are called synchronously and not waited for; what they throw, or reject with, is logged. */
 export interface KagamiEvents {
   readonly joined: { readonly member: string }
   readonly suspended: { readonly member: string }
   readonly resumed: { readonly member: string }
+  /** The session is over, or can't be relied on any more. The node joins again, as a new member. */
   readonly expired: { readonly member: string }
   readonly controller: { readonly elected: boolean; readonly epoch: number }
   /** A copy is opened on this node, or dropped. */
@@ -288,7 +293,11 @@ export interface KagamiEvents {
  * A node. Each method refuses a wrong option, and one that does not exist, with KAGAMI_BAD_OPTION before it does anything else.
  */
 export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
-  /** Connects, joins the cluster, and opens the copies that are assigned to this node. Rejects, with everything undone, when it can't. */
+  /**
+   * Connects, joins the cluster, and opens the copies that are assigned to this node. Rejects, with everything undone, when it can't, and
+   * when `stop` comes before it has. A node starts once: after that, make another.
+   * @throws KAGAMI_STOPPED, KAGAMI_NODE_ID_TAKEN, KAGAMI_BAD_OPTION, what an adapter rejects with, the signal's reason
+   */
   start(options?: { readonly signal?: AbortSignal }): Promise<void>
   /**
    * Creates the token, or gives access to it where it exists with the same options. Resolves when it has a primary; with
@@ -296,7 +305,10 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
    * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_NOT_STARTED, KAGAMI_STOPPED
    */
   token(name: string, options?: TokenOptions & { readonly signal?: AbortSignal }): Promise<Token<R, C>>
-  /** A handle on a token that exists, or on this node's copy of it, without creating anything. */
+  /**
+   * A handle on a token that exists, without creating anything; undefined where this node has not heard of it, and when it is
+   * removed. A handle that was given before then rejects with KAGAMI_TOKEN_UNKNOWN or KAGAMI_NO_COPY, and works again when the token is created again.
+   */
   get(name: string): Token<R, C> | undefined
   /** The names of all tokens that this node has heard of, sorted. */
   tokens(): readonly string[]
@@ -320,8 +332,10 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   /** Listens to an event; returns what ends it. */
   on<K extends keyof KagamiEvents>(event: K, listener: (payload: KagamiEvents[K]) => void): () => void
   /**
-   * Hands the primaries over, leaves the cluster and closes everything. Settles within `deadlineMs` whatever hangs.
-   * Idempotent. @default deadlineMs 10_000
+   * Hands the primaries over, leaves the cluster and closes everything. From now on writes, and whatever else would change something, are
+   * refused with KAGAMI_STOPPED; what is under way goes on, and copies can be read until they are closed. Settles within `deadlineMs`
+   * whatever hangs, and keeps the process alive until then: what it has not waited for is logged, and named in `health().problems`.
+   * Ends a start that is under way. Idempotent: whoever calls it again waits for the same stop. @default deadlineMs 10_000
    */
   stop(options?: { readonly deadlineMs?: number }): Promise<void>
 }

@@ -2,7 +2,6 @@
  * The copies that this node holds: opens what the assignments give it, retires what they take away, one incarnation after
  * another. A token whose documents have vanished is kept: only an assignment may take a copy away.
  */
-import type { KagamiError } from '../contract/index.js'
 import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
 import { assignsCopy } from '../engine/assignment-steps.js'
 import { Copy, type CopyContext } from './copy.js'
@@ -85,13 +84,22 @@ export class Copies<R, C> {
     return all.some((copy) => copy.hasPending)
   }
 
+  /** The tokens whose copies are not closed yet. */
+  tokens(): string[] {
+    return [...new Set([...this.#open.keys(), ...this.#retiring.keys()])].sort()
+  }
+
   /** Closes everything at once. */
-  async close(_reason: KagamiError): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true
-    const open = [...this.#open.values()]
-    const retiring = [...this.#retiring.values()].map(({ copy }) => copy)
-    await Promise.all([...open, ...retiring].map((copy) => copy.close()))
-    this.#open.clear()
+    const open = [...this.#open].map(async ([token, copy]) => {
+      await copy.close().catch((error: unknown) => this.#onError(token, error))
+      this.#open.delete(token)
+    })
+    const retiring = [...this.#retiring].map(async ([token, { copy }]) => {
+      await copy.close().catch((error: unknown) => this.#onError(token, error))
+    })
+    await Promise.all([...open, ...retiring])
   }
 
   #retire(token: string, copy: Copy<R, C>): void {

@@ -30,12 +30,15 @@ import { checkListener, methodOptions, tokenName, tokenSettings } from './method
 import { MAX_TOKEN_BYTES, settings as checkSettings, type Settings } from './options.js'
 import { Reporter } from './reporter.js'
 import { Scope } from './scope.js'
+import { StopDeadline } from './stop-deadline.js'
 import { tokenHandle, type HandleContext } from './token-handle.js'
 import { TokenSpecs } from './token-specs.js'
 import { VerifiedRecord } from './verified-record.js'
 import { linkedAbort, orAborted, Semaphore, sleep } from './waiting.js'
 
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
+/** For undoing a start that has failed. */
+const START_UNDONE_MS = 10_000
 /** A node that starts with a thousand copies restores them a few at a time. */
 const RESTORES_AT_ONCE = 8
 /** Documents that vanish together come back together: a node waits a little for the coordinator before it puts them back. */
@@ -144,36 +147,26 @@ class Node<R, C> implements Kagami<R, C> {
       copy: (token) => this.#copies.get(token),
       primaryOf: (token) => this.locate(token)?.primary,
       unusable: () => this.#unusable(),
+      unreadable: () => (this.#scope.signal.aborted ? this.#stopped() : undefined),
       removed: (token) => this.#directory.spec(token)?.removed === true,
     }
   }
 
   async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     methodOptions.start(options)
-    if (this.#started)
-      throw new KagamiError('KAGAMI_STOPPED', 'this node was started before; make another with createKagami')
+    if (this.#started || this.#stopping !== undefined)
+      throw new KagamiError('KAGAMI_STOPPED', 'this node was started or stopped before; make another with createKagami')
     this.#started = true
     this.#status = 'starting'
     const link = linkedAbort(this.#scope.signal, ...(options.signal === undefined ? [] : [options.signal]))
     try {
-      await this.#startAdapters(link.signal)
-      this.#maxEntryBytes = this.#entryLimit()
-      await new Promise<void>((resolve, reject) => {
-        const onAbort = (): void => reject(link.signal.reason as Error)
-        link.signal.addEventListener('abort', onAbort, { once: true })
-        this.#scope.spawn('membership', async (signal) => {
-          await this.#membership.run(signal, resolve).catch((error: unknown) => {
-            reject(error)
-            throw error
-          })
-        })
-      })
-      await this.#directory.until(() => this.#directory.loaded && this.#membership.members.length > 0, link.signal)
-      this.#scope.spawn('reinstatement', (signal) => this.#reinstate(signal))
-      this.#status = 'running'
+      // Not waited for where it goes on all the same: it is the stop that waits until nothing is begun any more.
+      await orAborted(this.#scope.track(this.#begin(link.signal)), link.signal)
+      // Not where a stop has begun in the same turn.
+      if (this.#status === 'starting') this.#status = 'running'
     } catch (error) {
-      this.#status = 'stopping'
-      await this.#tearDown(asStopped(error))
+      this.#stopping ??= this.#stop(START_UNDONE_MS, asStopped(error))
+      await this.#stopping
       throw error
     } finally {
       link.unlink()
@@ -184,7 +177,6 @@ class Node<R, C> implements Kagami<R, C> {
     tokenName(name)
     const wanted = tokenSettings(options)
     return this.#call(options.signal, async (signal) => {
-      this.#setHooks(name, options)
       const before = this.#directory.assignment(name)
       const spec = await this.#specs.ensure(name, wanted, options.adopt ?? false, signal)
       const mine = spec.primary === 'self' && spec.owner === this.#settings.node.id
@@ -209,19 +201,24 @@ class Node<R, C> implements Kagami<R, C> {
         if (copy?.role === 'failed') void copy.machine
         return copy?.role === 'primary'
       }, signal)
+      // Not before: hooks of a call that was refused must not be called.
+      this.#setHooks(name, options)
       return this.#handle(name)
     })
   }
 
   get(name: string): Token<R, C> | undefined {
-    const known = this.#directory.assignment(name) !== undefined || this.#copies.get(name) !== undefined
-    return known ? this.#handle(name) : undefined
+    const assignment = this.#directory.assignment(name)
+    const copy = this.#copies.get(name)
+    // A copy whose documents have vanished, or are of an earlier creation than what it has read, is kept and goes on.
+    const incarnation = Math.max(copy?.incarnation ?? 0, copy?.next?.incarnation ?? 0)
+    const outlives = generationOf(incarnation) > generationOf(assignment?.incarnation ?? 0)
+    return outlives || (assignment !== undefined && isThere(assignment)) ? this.#handle(name) : undefined
   }
 
   tokens(): readonly string[] {
     const names: string[] = []
-    for (const { token, phase } of this.#directory.assignments())
-      if (phase === 'opening' || phase === 'open') names.push(token)
+    for (const assignment of this.#directory.assignments()) if (isThere(assignment)) names.push(assignment.token)
     return names.sort()
   }
 
@@ -361,7 +358,7 @@ class Node<R, C> implements Kagami<R, C> {
 
   async stop(options: { readonly deadlineMs?: number } = {}): Promise<void> {
     const { deadlineMs } = methodOptions.stop(options)
-    this.#stopping ??= this.#stop(deadlineMs)
+    this.#stopping ??= this.#stop(deadlineMs, this.#stopped())
     await this.#stopping
   }
 
@@ -371,6 +368,22 @@ class Node<R, C> implements Kagami<R, C> {
 
   // ---- start and stop
 
+  async #begin(signal: AbortSignal): Promise<void> {
+    await this.#startAdapters(signal)
+    this.#maxEntryBytes = this.#entryLimit()
+    const joined = new Promise<void>((resolve, reject) => {
+      this.#scope.spawn('membership', async (inner) => {
+        await this.#membership.run(inner, resolve).catch((error: unknown) => {
+          reject(error)
+          throw error
+        })
+      })
+    })
+    await orAborted(joined, signal)
+    await this.#directory.until(() => this.#directory.loaded && this.#membership.members.length > 0, signal)
+    this.#scope.spawn('reinstatement', (inner) => this.#reinstate(inner))
+  }
+
   async #startAdapters(signal: AbortSignal): Promise<void> {
     const context: AdapterContext = {
       cluster: this.#settings.cluster,
@@ -378,7 +391,10 @@ class Node<R, C> implements Kagami<R, C> {
       logger: this.#settings.seams.logger,
       signal,
     }
-    for (const adapter of this.#adapters()) await adapter.start(context)
+    for (const adapter of this.#adapters()) {
+      signal.throwIfAborted()
+      await adapter.start(context)
+    }
   }
 
   #adapters(): readonly Adapter[] {
@@ -399,18 +415,30 @@ class Node<R, C> implements Kagami<R, C> {
     return wanted ?? Math.min(DEFAULT_MAX_ENTRY_BYTES, room)
   }
 
-  async #stop(deadlineMs: number): Promise<void> {
-    const { clock } = this.#settings.seams
-    const wasRunning = this.#status === 'running'
+  /** Does each part, whatever becomes of the ones before. */
+  async #stop(deadlineMs: number, reason: KagamiError): Promise<void> {
+    const deadline = new StopDeadline(this.#settings.seams, deadlineMs, (what) =>
+      this.#problems.set(what, `the stop did not wait for this to end: ${what}`),
+    )
+    const leaves = this.#status === 'running'
     this.#status = 'stopping'
-    const stopped = new KagamiError('KAGAMI_STOPPED', `node '${this.#settings.node.id}' is stopped`)
-    const untilMs = clock.monotonicMs() + deadlineMs
-    if (wasRunning) {
-      await this.#within(deadlineMs * 0.6, async (signal) => {
-        await this.#leave(signal)
-      })
+    if (leaves) {
+      const handingOver = (): string => 'handing the primaries over, and waiting for what is under way'
+      await deadline.part(0.6, handingOver, (signal) => this.#leave(signal))
     }
-    await this.#within(Math.max(0, untilMs - clock.monotonicMs()), () => this.#tearDown(stopped))
+    const closing = (): string => `closing the copies of ${this.#copies.tokens().join(', ')}`
+    await deadline.part(0.5, closing, () => this.#copies.close())
+    this.#scope.abort(reason)
+    await deadline.part(
+      0.5,
+      () => 'leaving the cluster',
+      () => this.#scope.settled(),
+    )
+    const adapters = [...this.#adapters()].reverse()
+    for (const [i, adapter] of adapters.entries()) {
+      const stopping = (): string => `stopping the adapter '${adapter.name}'`
+      await deadline.part(1 / (adapters.length - i), stopping, () => adapter.stop())
+    }
     this.#status = 'stopped'
   }
 
@@ -436,37 +464,6 @@ class Node<R, C> implements Kagami<R, C> {
       if (mine && assignment.replicas.some((node) => stays.has(node))) return true
     }
     return false
-  }
-
-  async #tearDown(reason: KagamiError): Promise<void> {
-    await this.#copies.close(reason)
-    this.#scope.abort(reason)
-    await this.#scope.settled()
-    for (const adapter of [...this.#adapters()].reverse()) {
-      await adapter
-        .stop()
-        .catch((error: unknown) =>
-          this.#settings.seams.logger.warn(`the adapter '${adapter.name}' failed to stop`, { error }),
-        )
-    }
-  }
-
-  /** Runs a part of the stop for at most so long; what hangs is left behind, and logged. */
-  async #within(ms: number, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const { clock, logger } = this.#settings.seams
-    const controller = new AbortController()
-    const late = new KagamiError(
-      'KAGAMI_TIMEOUT',
-      `stopping took longer than ${Math.round(ms)} ms; going on without waiting`,
-    )
-    const timer = clock.timer(ms, () => controller.abort(late))
-    try {
-      await orAborted(work(controller.signal), controller.signal)
-    } catch (error) {
-      logger.warn('a part of the stop did not succeed', { error })
-    } finally {
-      timer.cancel()
-    }
   }
 
   // ---- documents
@@ -529,19 +526,22 @@ class Node<R, C> implements Kagami<R, C> {
   }
 
   #unusable(): KagamiError | undefined {
-    if (!this.#started || this.#status === 'starting') {
+    if (this.#stopping !== undefined || this.#status === 'stopping') return this.#stopped()
+    if (this.#status !== 'running') {
       return new KagamiError(
         'KAGAMI_NOT_STARTED',
         `node '${this.#settings.node.id}' is not started; await start() first`,
       )
     }
-    if (this.#scope.signal.aborted || this.#status === 'stopped') {
-      return new KagamiError(
-        'KAGAMI_STOPPED',
-        `node '${this.#settings.node.id}' is stopped; use another node, or make a new one`,
-      )
-    }
     return undefined
+  }
+
+  #stopped(): KagamiError {
+    const { id } = this.#settings.node
+    return new KagamiError(
+      'KAGAMI_STOPPED',
+      `node '${id}' is stopped, or stopping; use another node, or make a new one`,
+    )
   }
 
   #currentStatus(): Status {
@@ -674,6 +674,11 @@ function lostTarget(token: string, to: string): KagamiError {
       details: { token, to },
     },
   )
+}
+
+/** Whether the token exists, as far as its assignment says. */
+function isThere({ phase }: Assignment): boolean {
+  return phase === 'opening' || phase === 'open'
 }
 
 function asStopped(error: unknown): KagamiError {

@@ -31,6 +31,18 @@ export class Scope {
     this.#tasks.add(running)
   }
 
+  /** Counts work that its caller waits for, and hears of, as a task too. */
+  track<T>(work: Promise<T>): Promise<T> {
+    const running = work
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => this.#tasks.delete(running))
+    this.#tasks.add(running)
+    return work
+  }
+
   abort(reason: unknown): void {
     this.#controller.abort(reason)
   }

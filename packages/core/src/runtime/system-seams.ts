@@ -9,15 +9,15 @@ export function systemSeams(): Seams {
   return { clock: systemClock(), random: systemRandom(), logger: consoleLogger(), metrics: noMetrics() }
 }
 
-/** The system's clocks and timers. Timers don't keep the process alive. */
+/** The system's clocks and timers. */
 export function systemClock(): Clock {
   return {
     now: () => Date.now(),
     monotonicMs: () => performance.now(),
-    timer(delayMs, callback): Timer {
+    timer(delayMs, callback, options = {}): Timer {
       // Longer delays overflow the platform's timers, which then fire at once.
       const handle = setTimeout(callback, Math.min(delayMs, 2 ** 31 - 1))
-      handle.unref()
+      if (options.keepsAlive !== true) handle.unref()
       return { cancel: () => clearTimeout(handle) }
     },
     yield: () => new Promise((resolve) => setImmediate(resolve)),

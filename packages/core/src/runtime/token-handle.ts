@@ -11,8 +11,10 @@ export interface HandleContext<R, C> {
   maxEntryBytes(): number
   copy(token: string): Copy<R, C> | undefined
   primaryOf(token: string): NodeRef | undefined
-  /** Why nothing can be asked of this node now: it is not started, or stopped. */
+  /** Why this node takes no writes now: it is not started, stopping or stopped. */
   unusable(): KagamiError | undefined
+  /** Why nothing can be read on this node any more: its copies are closed. */
+  unreadable(): KagamiError | undefined
   /** Whether the token was removed. */
   removed(token: string): boolean
 }
@@ -90,8 +92,8 @@ class Handle<R, C> implements Token<R, C> {
   }
 
   #readable(): Copy<R, C> {
-    const unusable = this.#context.unusable()
-    if (unusable !== undefined) throw unusable
+    const unreadable = this.#context.unreadable()
+    if (unreadable !== undefined) throw unreadable
     const copy = this.#context.copy(this.name)
     if (copy === undefined) throw this.#context.removed(this.name) ? unknownToken(this.name) : noCopy(this.name)
     return copy

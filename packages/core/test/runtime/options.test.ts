@@ -454,7 +454,7 @@ describe('defaults are what the doc comments say', () => {
       },
     }
     await createKagami<number>({ ...right(), seams: { clock } }).stop()
-    expect(delays).toEqual([10_000])
+    expect(Math.max(...delays)).toBe(10_000)
     expect(documented('Kagami').get('stop')).toBe('deadlineMs 10_000')
   })
 })
