@@ -118,8 +118,8 @@ const guards: readonly (readonly [
     300,
     [
       {
-        file: 'runtime/node.js',
-        guard: 'if (!isLater(wanted, this.#directory.spec(token)))',
+        file: 'runtime/reinstatement.js',
+        guard: 'if (!isLater(wanted, directory.spec(token)))',
         instead: 'if (true)',
       },
     ],

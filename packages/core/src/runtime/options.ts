@@ -16,6 +16,7 @@ import {
   type Seams,
   type SnapshotStore,
 } from '../contract/index.js'
+import { frameOverhead } from '../engine/frame.js'
 import type { KagamiOptions, LimitOptions, NodeOptions, PlacementLimitOptions, SnapshotOptions } from './api.js'
 import {
   aboveZero,
@@ -38,6 +39,7 @@ import { systemSeams } from './system-seams.js'
 export const MAX_TOKEN_BYTES = 200
 const MAX_META_BYTES = 4096
 const MIB = 2 ** 20
+const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
 
 const node = group({
   id: name,
@@ -139,6 +141,19 @@ export function settings<R, C>(options: KagamiOptions<R, C>): Settings<R, C> {
       metrics: seams.metrics ?? system.metrics,
     },
   }
+}
+
+/**
+ * The largest entry, once the log is started and says what it takes.
+ * @throws KAGAMI_BAD_OPTION
+ */
+export function entryLimit({ log, limits }: Pick<Settings<never, never>, 'log' | 'limits'>): number {
+  const room = log.maxRecordBytes - frameOverhead(MAX_TOKEN_BYTES)
+  const wanted = limits.maxEntryBytes
+  if (wanted !== undefined && wanted > room) {
+    throw badOption('limits.maxEntryBytes', wanted, `at most ${room}, which is what the log '${log.name}' takes`)
+  }
+  return wanted ?? Math.min(DEFAULT_MAX_ENTRY_BYTES, room)
 }
 
 const bytesCodec: Codec<Uint8Array> = {

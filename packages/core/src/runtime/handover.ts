@@ -1,0 +1,89 @@
+/** A handover that an application asks for: wishes for it, and follows it until the other node serves. The controller carries it out. */
+import { badOption, KagamiError, type Random } from '../contract/index.js'
+import { bucketOf, reportDocument } from '../engine/documents.js'
+import { noCopy, unknownToken } from './copy-errors.js'
+import type { Directory } from './directory.js'
+import { refuseHeld } from './holdings.js'
+import type { Membership } from './membership.js'
+import type { TokenSpecs } from './token-specs.js'
+import { linkedAbort } from './waiting.js'
+
+export interface HandoverContext {
+  readonly membership: Membership
+  readonly directory: Directory
+  readonly specs: TokenSpecs
+  readonly random: Random
+}
+
+/**
+ * Resolves when `to` serves the token.
+ * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_UNKNOWN, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SESSION_LOST, the signal's reason
+ */
+export async function handOver(
+  token: string,
+  to: string,
+  context: HandoverContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const { membership, directory, specs, random } = context
+  if (!membership.members.some((member) => member.node === to)) {
+    throw badOption('to', to, `the id of a live node: ${membership.members.map(({ node }) => node).join(', ')}`)
+  }
+  const nonce = random.uint64().toString(16)
+  await specs.change(token, signal, (spec) => {
+    refuseHeld(spec, to)
+    return { ...spec, handover: { to, nonce } }
+  })
+  let epoch = 0
+  await directory.until(() => {
+    const spec = directory.spec(token)
+    if (spec?.removed) throw unknownToken(token)
+    if (spec?.handover?.nonce === nonce) refuseHeld(spec, to)
+    const assignment = directory.assignment(token)
+    if (assignment?.handoverGivenUp === nonce) throw lostTarget(token, to)
+    epoch = assignment?.epoch ?? 0
+    return assignment?.primary?.node === to
+  }, signal)
+  await untilServing(token, to, epoch, context, signal)
+}
+
+/** Follows the report of the node that takes over, until it serves, or until it can't any more. */
+async function untilServing(
+  token: string,
+  node: string,
+  epoch: number,
+  { membership, directory }: HandoverContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const link = linkedAbort(signal)
+  const hindered = (): boolean => {
+    if (directory.spec(token)?.removed) throw unknownToken(token)
+    const assignment = directory.assignment(token)
+    if (assignment !== undefined && assignment.primary?.node !== node && assignment.epoch > epoch) throw noCopy(token)
+    return false
+  }
+  const reported = async (): Promise<void> => {
+    const name = `reports/${node}/${bucketOf(token)}`
+    for await (const documents of membership.requireSession().watch(name, { signal: link.signal })) {
+      const document = documents.get(name)
+      const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
+      if (reports.some((report) => report.token === token && report.serving >= epoch)) return
+    }
+  }
+  try {
+    await Promise.race([reported(), directory.until(hindered, link.signal)])
+  } finally {
+    link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
+  }
+}
+
+function lostTarget(token: string, to: string): KagamiError {
+  return new KagamiError(
+    'KAGAMI_NO_COPY',
+    `the handover of '${token}' was given up: node '${to}' was lost. Choose another node`,
+    {
+      retryable: true,
+      details: { token, to },
+    },
+  )
+}
