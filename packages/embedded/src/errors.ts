@@ -24,6 +24,7 @@ export function logError(path: string, error: unknown): KagamiError {
 /** What an operation of the coordinator rejects with, given what the file system said. */
 export function coordinatorError(path: string, error: unknown): KagamiError {
   if (isKagamiError(error)) return error
+  if (isFull(error)) return storeFull(path, error)
   return codeOf(error) === undefined ? bug(error) : unavailable('KAGAMI_COORDINATOR_UNAVAILABLE', path, error)
 }
 
@@ -46,7 +47,7 @@ export function storeFull(path: string, cause: unknown): KagamiError {
 }
 
 function unavailable(code: KagamiErrorCode, path: string, cause: unknown): KagamiError {
-  const hint = isFull(cause) ? 'free some space' : 'check the disk and the permissions of the folder'
+  const hint = 'check the disk and the permissions of the folder'
   return new KagamiError(code, `${path} can't be used now (${describe(cause)}): ${hint}`, {
     retryable: true,
     cause,

@@ -73,14 +73,17 @@ commitLogSuite(runner, {
 })
 
 coordinatorSuite(runner, {
-  capabilities: { outage: true, partition: true, expire: true, wipe: true },
+  capabilities: { outage: true, fill: true, partition: true, expire: true, wipe: true },
   timing: { patienceMs: 8_000 },
   setup: async () => {
-    const folder = await reachedFolder()
+    const disk = await mountTmpfs(16)
+    const folder = await reachedFolder(disk)
     return {
+      disk,
       folder,
       open: (node: string) => embedded({ dir: folder.wayOf(node), sessionTimeoutMs }).coordinator,
       outage: () => folder.cutAll(),
+      fill: () => fillDisk(disk.path),
       partition: (node: string) => folder.cut(node),
       // Without its beat the owner can't live on: as if the disk had failed it.
       expire: async (node: string) => {
@@ -97,7 +100,9 @@ coordinatorSuite(runner, {
     }
   },
   teardown: async (world) => {
-    await (world as unknown as { readonly folder: { remove(): Promise<void> } }).folder.remove()
+    const { disk, folder } = world as unknown as Readonly<Record<'disk' | 'folder', { remove(): Promise<void> }>>
+    await folder.remove()
+    await disk.remove()
   },
 })
 

@@ -200,7 +200,7 @@ describe('a disk that fills up', () => {
     }
   })
 
-  it('ends no session, and is told by writes as unavailable', async () => {
+  it('ends no session, and is told by writes of documents', async () => {
     const disk = await mountTmpfs(4)
     onTestFinished(disk.remove)
     const settings = { sessionTimeoutMs: 600 }
@@ -210,7 +210,7 @@ describe('a disk that fills up', () => {
     const version = await sessions[0]!.write('x/1', Buffer.from('before'), undefined, options)
     const empty = fillDisk(disk.path)
     const write = sessions[1]!.write('x/1', Buffer.alloc(50_000), version, options)
-    await expect(write).rejects.toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE', retryable: true })
+    await expect(write).rejects.toMatchObject({ code: 'KAGAMI_STORE_FULL', retryable: true })
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(sessions.map(({ signal }) => signal.aborted)).toEqual([false, false])
     expect(leadership.signal.aborted).toBe(false)

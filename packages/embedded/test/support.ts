@@ -22,7 +22,7 @@ export async function temporaryFolder(): Promise<Temporary> {
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
-/** A folder that each node reaches by a way of its own, which can be cut. */
+/** A folder, on a disk of its own if one is given, that each node reaches by a way of its own, which can be cut. */
 export interface ReachedFolder extends Temporary {
   /** The path by which a node reaches the folder. */
   wayOf(node: string): string
@@ -36,9 +36,9 @@ export interface ReachedFolder extends Temporary {
  * The ways are symbolic links. A link that leads to itself fails every operation by a path with an error (ELOOP), as a broken mount
  * would. A path that leads nowhere would not do: a folder that is not there has been deleted, and its sessions are over.
  */
-export async function reachedFolder(): Promise<ReachedFolder> {
+export async function reachedFolder(disk?: Temporary): Promise<ReachedFolder> {
   const { path: outer, remove } = await temporaryFolder()
-  const path = join(outer, 'folder')
+  const path = join(disk?.path ?? outer, 'folder')
   mkdirSync(path)
   const ways = new Map<string, string>()
   const lead = (way: string, to: string): void => {

@@ -57,12 +57,13 @@ export function memoryCoordinatorSubject(
   const { wrap = (coordinator) => coordinator, sessionTimeoutMs = 300 } = options
   return {
     timing,
-    capabilities: { outage: true, partition: true, expire: true, wipe: true },
+    capabilities: { outage: true, fill: true, partition: true, expire: true, wipe: true },
     setup: () => {
       const world = memoryCluster()
       return {
         open: () => wrap(world.coordinator({ sessionTimeoutMs })),
         outage: () => world.coordination.cut(),
+        fill: () => world.coordination.fill(),
         partition: (node) => world.coordination.cut(node),
         expire: (node) => world.coordination.expire(node),
         wipe: () => world.coordination.wipeDocuments(),

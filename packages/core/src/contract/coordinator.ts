@@ -76,6 +76,7 @@ export interface Session {
    * @throws KAGAMI_VERSION_CONFLICT: nothing was written
    * @throws KAGAMI_DOCUMENT_TOO_LARGE: nothing was written
    * @throws KAGAMI_COORDINATOR_UNAVAILABLE (retryable): it may or may not have been written; read again
+   * @throws KAGAMI_STORE_FULL (retryable) where the coordinator has no room left: as above, but it lasts until somebody makes room
    */
   write(name: string, bytes: Uint8Array, expected: number | undefined, options: CallOptions): Promise<number>
   /** All documents whose name starts with `prefix`, by name. A document that has not changed is the same object as before. */
@@ -90,7 +91,7 @@ export interface Coordinator extends Adapter {
   readonly maxDocumentBytes: number
   /**
    * Opens a session.
-   * @throws KAGAMI_COORDINATOR_UNAVAILABLE (retryable)
+   * @throws KAGAMI_COORDINATOR_UNAVAILABLE (retryable), KAGAMI_STORE_FULL (retryable)
    */
   connect(options: CallOptions): Promise<Session>
 }

@@ -75,7 +75,7 @@ export type KagamiErrorCode =
   | 'KAGAMI_SNAPSHOT_EXISTS'
   /** The state machine could not be made, captured, persisted or restored. */
   | 'KAGAMI_SNAPSHOT_FAILED'
-  /** The store, or the log, has no room left. */
+  /** The store, the log or the coordinator has no room left. */
   | 'KAGAMI_STORE_FULL'
   /** The snapshot store can't be reached, or may not be written, now. */
   | 'KAGAMI_STORE_UNAVAILABLE'

@@ -108,7 +108,7 @@ export class AssignmentTable {
   }
 
   async #fence(found: Document): Promise<void> {
-    const { signal } = { signal: this.#signal }
+    const signal = this.#signal
     let document: Document | undefined = found
     while (document !== undefined) {
       const { tokens } = assignmentDocument.decode(document.bytes, document.name)
@@ -149,7 +149,9 @@ export class AssignmentTable {
     try {
       bucket.version = await this.#session.write(path, bytes, bucket.version, { signal })
     } catch (error) {
-      if (!isKagamiError(error, 'KAGAMI_COORDINATOR_UNAVAILABLE')) throw error
+      const unknown =
+        isKagamiError(error, 'KAGAMI_COORDINATOR_UNAVAILABLE') || isKagamiError(error, 'KAGAMI_STORE_FULL')
+      if (!unknown) throw error
       // It may have been written all the same: the bytes tell, since no other controller writes this epoch.
       const now = await this.#session.read(path, { signal })
       if (now === undefined || Buffer.compare(now.bytes, bytes) !== 0) throw error

@@ -84,17 +84,17 @@ export class Controller {
     for (let failures = 0; !signal.aborted;) {
       let leadership: Leadership | undefined
       try {
-        leadership = await session.campaign({ signal })
-        this.#problems.clear()
+        leadership = await this.#campaign(session, signal)
         this.#ruling = true
         this.#context.events.emit('controller', { elected: true, epoch: leadership.epoch })
         await this.#rule(session, leadership, signal)
       } catch (error) {
         this.#problems.clear()
         if (signal.aborted || isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
-        failures = isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') ? 1 : failures + 1
-        if (isKagamiError(error) && !error.retryable)
-          this.#problems.set('rule', `this node can't be the controller: ${error.message}`)
+        const wasDeposed = isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')
+        failures = wasDeposed ? 1 : failures + 1
+        const why = isKagamiError(error) ? error.message : String(error)
+        if (!wasDeposed) this.#problems.set('rule', `this node can't be the controller: ${why}`)
         logger.info('this node stops being the controller', { error })
       } finally {
         if (this.#ruling) this.#context.events.emit('controller', { elected: false, epoch: leadership?.epoch ?? 0 })
@@ -102,6 +102,17 @@ export class Controller {
         await leadership?.resign().catch(() => undefined)
       }
       await sleep(clock, backoffMs(failures, { first: 20, longest: 2000 }, random), signal).catch(() => undefined)
+    }
+  }
+
+  /** What kept this node from ruling is no problem any more where another node rules, unless this node could not follow it. */
+  async #campaign(session: Session, signal: AbortSignal): Promise<Leadership> {
+    const { clock } = this.#context.settings.seams
+    const timer = clock.timer(IDLE_MS, () => this.#problems.delete('rule'))
+    try {
+      return await session.campaign({ signal })
+    } finally {
+      timer.cancel()
     }
   }
 
@@ -176,8 +187,9 @@ class ControllerTerm {
       await this.#wakeup.wait(clock, this.#nextDeadlineMs(), signal)
       if (this.#fatal !== undefined) throw this.#fatal
       await this.#renewOld(table)
-      if (this.#members !== undefined && this.#specsLoaded && this.#reportsLoaded)
-        await this.#round(table, this.#members)
+      if (this.#members === undefined || !this.#specsLoaded || !this.#reportsLoaded) continue
+      await this.#round(table, this.#members)
+      this.#problems.delete('rule')
     }
   }
 

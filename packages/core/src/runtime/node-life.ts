@@ -14,6 +14,8 @@ import { linkedAbort, orAborted, sleep } from './waiting.js'
 
 /** For undoing a start that has failed. */
 const START_UNDONE_MS = 10_000
+/** A call that takes longer is told in the log, since it may wait for something that never comes. */
+const SLOW_CALL_MS = 10_000
 
 type Status = Health['status']
 
@@ -74,15 +76,25 @@ export class NodeLife {
     return this.#scope.signal.aborted ? this.#stopped() : undefined
   }
 
-  /** Does what an application asks of the node, until that is done, given up by the caller, or ended by the node's own end. */
-  async call<T>(caller: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Does what an application asks of the node, until that is done, given up by the caller, or ended by the node's own end. `what` is the call,
+   * for people.
+   */
+  async call<T>(what: string, caller: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const unusable = this.unusable()
     if (unusable !== undefined) throw unusable
+    const { clock, logger } = this.#context.settings.seams
     const link = linkedAbort(this.#scope.signal, ...(caller === undefined ? [] : [caller]))
+    const slow = clock.timer(SLOW_CALL_MS, () =>
+      logger.warn(
+        `${what} still waits after ${SLOW_CALL_MS / 1000} s; what hinders it is in health() here, or on the node whose health().controller is true`,
+      ),
+    )
     try {
       link.signal.throwIfAborted()
       return await work(link.signal)
     } finally {
+      slow.cancel()
       link.unlink()
     }
   }

@@ -159,7 +159,7 @@ class Node<R, C> implements Kagami<R, C> {
   async token(name: string, options: TokenOptions & { readonly signal?: AbortSignal } = {}): Promise<Token<R, C>> {
     tokenName(name)
     const wanted = tokenSettings(options)
-    return this.#life.call(options.signal, async (signal) => {
+    return this.#life.call(`token('${name}')`, options.signal, async (signal) => {
       const before = this.#directory.assignment(name)
       const spec = await this.#specs.ensure(name, wanted, options.adopt ?? false, signal)
       const mine = spec.primary === 'self' && spec.owner === this.#settings.node.id
@@ -231,7 +231,7 @@ class Node<R, C> implements Kagami<R, C> {
   async alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void> {
     tokenName(name)
     methodOptions.alter(options)
-    await this.#life.call(options.signal, async (signal) => {
+    await this.#life.call(`alter('${name}')`, options.signal, async (signal) => {
       await this.#specs.change(name, signal, (spec) => {
         const { replicas = spec.replicas, weight = spec.weight } = options
         const owned = { failover: options.failover ?? spec.failover, failback: options.failback ?? spec.failback }
@@ -255,12 +255,14 @@ class Node<R, C> implements Kagami<R, C> {
       specs: this.#specs,
       random: this.#settings.seams.random,
     }
-    await this.#life.call(options.signal, (signal) => handOver(name, options.to, context, signal))
+    await this.#life.call(`handover('${name}')`, options.signal, (signal) =>
+      handOver(name, options.to, context, signal),
+    )
   }
 
   async drain(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     methodOptions.drain(options)
-    await this.#life.call(options.signal, async (signal) => {
+    await this.#life.call('drain()', options.signal, async (signal) => {
       await this.#membership.setDraining('drain', signal)
       await this.#directory.until(() => this.#holdings.areMoved(), signal)
       this.#holdings.refuseHeld()
@@ -270,7 +272,7 @@ class Node<R, C> implements Kagami<R, C> {
   async remove(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     tokenName(name)
     methodOptions.remove(options)
-    await this.#life.call(options.signal, async (signal) => {
+    await this.#life.call(`remove('${name}')`, options.signal, async (signal) => {
       const { generation } = await this.#specs.change(name, signal, (spec) => ({
         ...spec,
         removed: true,
@@ -291,6 +293,8 @@ class Node<R, C> implements Kagami<R, C> {
     const problems = [...this.#life.problems]
     if (status !== 'running') problems.push(`the node is ${status}`)
     problems.push(...this.#controller.problems)
+    if (this.#reporter.trouble !== undefined)
+      problems.push(`the controller can't be told how the copies here are: ${this.#reporter.trouble.message}`)
     for (const { token, error } of this.#copies.replaced()) {
       problems.push(
         `the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`,

@@ -2,7 +2,7 @@
  * Tells the controller how this node's copies are: one document per bucket, written when something changed, at once for changes of
  * role and health, every few seconds for mere progress.
  */
-import { isKagamiError, type Session } from '../contract/index.js'
+import { isKagamiError, type KagamiError, type Session } from '../contract/index.js'
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
@@ -27,10 +27,16 @@ export class Reporter {
   readonly #settings: Settings<never, never>
   readonly #reports: () => Iterable<CopyReport>
   readonly #wakeup = new Wakeup()
+  #trouble: KagamiError | undefined
 
   constructor(settings: Settings<never, never>, reports: () => Iterable<CopyReport>) {
     this.#settings = settings
     this.#reports = reports
+  }
+
+  /** Why reports can't be written now, where that lasts. */
+  get trouble(): KagamiError | undefined {
+    return this.#trouble
   }
 
   /** Something worth telling at once has happened. */
@@ -83,9 +89,12 @@ export class Reporter {
         await this.#resolveDoubts(session, written, doubtful, signal)
         await this.#writeAll(session, member, written, signal)
         failures = 0
+        this.#trouble = undefined
       } catch (error) {
         signal.throwIfAborted()
         if (isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
+        // While there is no contact the lease tells it.
+        if (isKagamiError(error) && error.code !== 'KAGAMI_COORDINATOR_UNAVAILABLE') this.#trouble = error
         failures += 1
         if (failures === 1) logger.warn("this node's report could not be written; trying again", { error })
         await sleep(clock, backoffMs(failures, { first: 20, longest: 1000 }, random), signal)

@@ -168,8 +168,10 @@ export class TokenSpecs {
         await session.write(name, specDocument.encode({ tokens: [...others, next] }), document?.version, { signal })
         return next
       } catch (error) {
-        const again = isKagamiError(error) && (error.retryable || error.code === 'KAGAMI_VERSION_CONFLICT')
-        if (!again) throw error
+        if (!isKagamiError(error)) throw error
+        // It lasts until somebody makes room: the caller must hear of it.
+        const lasts = !error.retryable || error.code === 'KAGAMI_STORE_FULL'
+        if (lasts && error.code !== 'KAGAMI_VERSION_CONFLICT') throw error
         await sleep(clock, backoffMs(failures, { first: 5, longest: 500 }, random), signal)
       }
     }

@@ -1,6 +1,7 @@
 /** Calls settle whatever becomes of their token meanwhile: it is removed, kept for its owner, its log is gone, or an answer is lost. */
 import { expect, test } from 'vitest'
-import type { CommitLog } from '../../src/contract/index.js'
+import type { Clock, CommitLog } from '../../src/contract/index.js'
+import { systemSeams } from '../../src/index.js'
 import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
 
 /** How a call has ended, or that it has not. */
@@ -127,4 +128,37 @@ test('a drain that was refused is not announced by the next member', async () =>
   await eventually(() => a.health().status === 'running' && a.health().member !== former, 'another member')
   await eventually(() => b.members().find(({ id }) => id === 'a'), 'b sees it')
   expect(b.members().find(({ id }) => id === 'a')?.draining).toBe(false)
+})
+
+test('a call that waits for long is told in the log, with where to look, and none that is done', async () => {
+  await using cluster = new TestCluster()
+  const { clock } = systemSeams()
+  const due = new Set<() => void>()
+  const held: Clock = {
+    now: () => clock.now(),
+    monotonicMs: () => clock.monotonicMs(),
+    yield: () => clock.yield(),
+    timer: (delayMs, callback, options) => {
+      if (delayMs !== 10_000) return clock.timer(delayMs, callback, options)
+      due.add(callback)
+      return { cancel: () => due.delete(callback) }
+    },
+  }
+  const told: string[] = []
+  const quiet = (): void => undefined
+  const logger = { debug: quiet, info: quiet, error: quiet, warn: (message: string) => void told.push(message) }
+  const a = await cluster.start('a', { seams: { clock: held, logger } })
+  await cluster.start('b', { log: closedLog(cluster) })
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  expect(due.size).toBe(0)
+  const controller = new AbortController()
+  const call = outcomeOf(a.handover('orders', { to: 'b', signal: controller.signal }))
+  await eventually(() => due.size === 1, 'the call waits')
+  for (const fire of due) fire()
+  const slow = await eventually(() => told.find((text) => text.startsWith("handover('orders')")), 'it is told')
+  expect(slow).toMatch(/still waits after 10 s.*health\(\)/)
+  expect(call.text).toBe('pending')
+  controller.abort(new Error('enough'))
+  await eventually(() => call.text === 'Error: enough', 'the call ends')
+  expect(due.size).toBe(0)
 })

@@ -25,6 +25,8 @@ export interface MemoryCoordinatorControls {
   expire(node: string): void
   /** Fails the next document writes, of one node or of any, with KAGAMI_COORDINATOR_UNAVAILABLE; `landed` says whether they take effect all the same. */
   failWrites(count: number, options: { readonly landed: boolean; readonly node?: string }): void
+  /** Refuses document writes with KAGAMI_STORE_FULL until the returned function is called. */
+  fill(): Mend
   /** Loses all documents, and with them their versions. The sessions live on. */
   wipeDocuments(): void
   /** Loses everything: documents, versions, the count of elections, and every session. */
@@ -81,6 +83,7 @@ export class CoordinatorServer implements MemoryCoordinatorControls {
   readonly #untold = new Set<ServerSession>()
   #opened = 0
   #failing: { node: string | undefined; landed: boolean }[] = []
+  #fills = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -170,6 +173,19 @@ export class CoordinatorServer implements MemoryCoordinatorControls {
     documents.set(name, document)
     this.#announce(cluster)
     return document.version
+  }
+
+  get full(): boolean {
+    return this.#fills > 0
+  }
+
+  fill(): Mend {
+    this.#fills += 1
+    let mended = false
+    return () => {
+      if (!mended) this.#fills -= 1
+      mended = true
+    }
   }
 
   /** The failure that a test has ordered for the next write of this node, if any. */

@@ -191,6 +191,7 @@ class MemorySession implements Session {
       throw new KagamiError('KAGAMI_DOCUMENT_TOO_LARGE', message)
     }
     this.#reach(options)
+    if (server.full) throw new KagamiError('KAGAMI_STORE_FULL', 'the coordinator has no room left', { retryable: true })
     const failure = server.takeFailure(node)
     if (failure !== undefined && !failure.landed) throw unavailable()
     const version = server.write(cluster, name, bytes, expected)

@@ -2,6 +2,7 @@
 
 export interface CoordinatorCapabilities {
   readonly outage: boolean
+  readonly fill: boolean
   readonly partition: boolean
   readonly expire: boolean
   readonly wipe: boolean

@@ -16,6 +16,7 @@ export function coordinatorFaultCases(test: Case<CoordinatorWorld>, capabilities
   if (capabilities.expire) expiryCases(test)
   if (capabilities.partition) partitionCases(test)
   if (capabilities.outage) outageCases(test)
+  if (capabilities.fill) fullCase(test)
   if (capabilities.wipe) {
     test('when the coordinator loses its documents, they are gone for everyone, and can be written anew', async (scope, world) => {
       const { session } = await connectOn(scope, world, 'a')
@@ -174,6 +175,23 @@ async function noMembers(watch: AsyncIterator<readonly MemberRecord[]>): Promise
     const step = await watch.next()
     if (step.done === true || step.value.length === 0) return
   }
+}
+
+function fullCase(test: Case<CoordinatorWorld>): void {
+  test('a full coordinator rejects writes with KAGAMI_STORE_FULL, keeps documents and sessions, and recovers', async (scope, world) => {
+    const { session } = await connectOn(scope, world, 'a')
+    const version = await session.write('x/1', bytesOf('before'), undefined, scope.options)
+    const write = (expected: number): Promise<number> =>
+      session.write('x/1', new Uint8Array(50_000), expected, scope.options)
+    const end = await scope.fault(() => world.fill!())
+    await rejectsRetryably(scope, write(version), 'KAGAMI_STORE_FULL', 'write()')
+    const kept = (await session.read('x/1', scope.options))!
+    assert.equal(textOf(kept.bytes), 'before')
+    await sleep(session.timeoutMs * 1.5)
+    assert.equal(session.signal.aborted, false)
+    await end()
+    await scope.within(write(kept.version), 'write()')
+  })
 }
 
 function outageCases(test: Case<CoordinatorWorld>): void {

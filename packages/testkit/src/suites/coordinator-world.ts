@@ -8,6 +8,8 @@ export interface CoordinatorWorld extends AdapterWorld {
   open(node: string): Coordinator
   /** Makes the coordinator unreachable for every node, until the returned function is called. Capability `outage`. */
   outage?(): Promise<EndFault> | EndFault
+  /** Leaves the coordinator no room for a document of 50,000 bytes, until the returned function is called. Capability `fill`. */
+  fill?(): Promise<EndFault> | EndFault
   /** Cuts one node off from the coordinator, until the returned function is called. Capability `partition`. */
   partition?(node: string): Promise<EndFault> | EndFault
   /** Lets the sessions of a node expire at once, while it is in contact. Capability `expire`. */

@@ -36,6 +36,16 @@ function leaderships(
 
 export const brokenCoordinators: readonly BrokenCoordinator[] = [
   {
+    fault: 'does not say that it is full',
+    wrap: sessions((session) => ({
+      write: (...given) =>
+        session.write(...given).catch((error: unknown) => {
+          throw isKagamiError(error, 'KAGAMI_STORE_FULL') ? new Error('ENOSPC') : error
+        }),
+    })),
+    caught: ['a full coordinator rejects writes with KAGAMI_STORE_FULL'],
+  },
+  {
     fault: 'forgets to expire',
     sessionTimeoutMs: 3_600_000,
     wrap: sessions(() => ({ timeoutMs: 300 })),
