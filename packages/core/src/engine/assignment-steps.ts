@@ -83,7 +83,8 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   if (primary !== null) {
     const alive = view.nodes.get(primary.node)?.member === primary.member
     const report = view.report(primary.node, token)
-    if (alive && report?.phase !== 'failed' && !(report?.cutOff && mayReplace(assignment, input))) return assignment
+    const givesWay = (report?.cutOff && mayReplace(assignment, input)) || restoresElsewhere(assignment, input)
+    if (alive && report?.phase !== 'failed' && !givesWay) return assignment
   }
   const chosen = choosePrimary(assignment, input)
   const copies = copiesOf(assignment)
@@ -103,6 +104,18 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
 /** Whether a primary that lives, but has lost its log, can be replaced by one that has not. */
 function mayReplace(assignment: Assignment, { spec, view }: StepInput): boolean {
   return !holdsForOwner(spec) && assignment.replicas.some((node) => inSync(view, node, assignment))
+}
+
+/** Whether a primary that can't be restored, since its node does not reach the snapshots, has a replica that nothing hinders. */
+function restoresElsewhere(assignment: Assignment, { spec, view }: StepInput): boolean {
+  const { primary, replicas, token } = assignment
+  if (primary === null || holdsForOwner(spec)) return false
+  const report = view.report(primary.node, token)
+  const unhindered = (node: string): boolean => {
+    const other = view.report(node, token)
+    return view.nodes.get(node)?.member !== undefined && other !== undefined && other.error === null
+  }
+  return report?.phase === 'restoring' && report.error !== null && replicas.some(unhindered)
 }
 
 /** Copies that can write first, then those in sync, then by how much they have applied; without any usable copy, any member that could restore one. */

@@ -1,6 +1,7 @@
 /**
  * The layout of a snapshot's blob, format 1: what core puts around the state's bytes, so that damage anywhere is noticed whatever store kept them.
- * A header block with the metadata, data blocks, and an end block with the totals; each block carries its kind, length and CRC-32.
+ * A header block with the metadata, data blocks, and an end block with the totals; each block carries its kind, length and CRC-32. Blocks of a table of
+ * request ids, which nobody writes yet, may stand among the data.
  */
 import { crc32 } from 'node:zlib'
 import { KagamiError, type SnapshotMeta } from '../contract/index.js'
@@ -10,6 +11,8 @@ const BLOCK_HEAD_BYTES = 12
 const HEADER = 1
 const DATA = 2
 const END = 3
+/** Reserved: counted like data, and passed over. */
+const REQUEST_IDS = 4
 
 /** Data is cut into blocks of this size, so a reader's memory is bounded. */
 export const BLOCK_BYTES = 262_144
@@ -18,7 +21,7 @@ export function headerBlock(meta: SnapshotMeta): Uint8Array {
   return block(HEADER, Buffer.from(JSON.stringify(meta), 'utf8'), 0)
 }
 
-/** `sequence` counts the data blocks from 0, so that a lost or repeated block is noticed. */
+/** `sequence` counts the blocks between header and end from 0, so that a lost or repeated block is noticed. */
 export function dataBlock(bytes: Uint8Array, sequence: number): Uint8Array {
   return block(DATA, bytes, sequence)
 }
@@ -115,6 +118,10 @@ export class BlobReader {
       this.#blocks += 1
       this.#bytes += body.length
       return body
+    }
+    if (kind === REQUEST_IDS) {
+      this.#blocks += 1
+      return undefined
     }
     if (kind !== END) throw corrupt(`a block of kind ${kind}`)
     if (body.length !== 8 || body.readUInt32BE(0) * 2 ** 32 + body.readUInt32BE(4) !== this.#bytes) {

@@ -118,3 +118,13 @@ export function overloaded(token: string, call: 'replicate' | 'sync' | 'waitFor'
     { retryable: true, details: { token } },
   )
 }
+
+/** Goes on, and is told meanwhile: the snapshots may be there again at any time. */
+export function restoreHindered(token: string, cause: unknown): KagamiError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new KagamiError(
+    isKagamiError(cause) ? cause.code : 'KAGAMI_STORE_UNAVAILABLE',
+    `the copy of '${token}' can't be restored now, since its log starts after its beginning and its snapshots can't be listed: ${why}`,
+    { retryable: true, cause, details: { token } },
+  )
+}

@@ -1,6 +1,6 @@
 /** How far a copy has come with its log, and who waits for it to come further. Only keeps count; never reads or applies. */
-import { comparePositions, type Clock, type LogBatch, type Position } from '../contract/index.js'
-import { decodeFrame } from '../engine/frame.js'
+import { comparePositions, isKagamiError, type Clock, type LogBatch, type Position } from '../contract/index.js'
+import { decodeFrame, type DecodedFrame } from '../engine/frame.js'
 import type { Lag } from './api.js'
 import type { Waiting } from './waiting.js'
 
@@ -69,8 +69,8 @@ export class CopyProgress {
     this.#lookedAtMs = this.#clock.monotonicMs()
     const last = batch.records[batch.records.length - 1]
     if (last === undefined || batch.records.length < 2) return
-    const frame = decodeFrame(last.bytes)
-    if (frame.kind !== 'data' || frame.token !== token || frame.incarnation !== incarnation) return
+    const frame = readable(last.bytes)
+    if (frame?.kind !== 'data' || frame.token !== token || frame.incarnation !== incarnation) return
     this.#knownEndIndex = frame.firstIndex + frame.count
     this.#caughtUp = false
   }
@@ -114,5 +114,15 @@ export class CopyProgress {
     const waiters = [...this.#waiters]
     this.#waiters.clear()
     for (const waiter of waiters) waiter.reject(error)
+  }
+}
+
+/** Undefined for what can't be read: whoever applies the records says so, once it has got there. */
+function readable(record: Uint8Array): DecodedFrame | undefined {
+  try {
+    return decodeFrame(record)
+  } catch (error) {
+    if (!isKagamiError(error)) throw error
+    return undefined
   }
 }

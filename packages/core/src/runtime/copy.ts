@@ -41,6 +41,7 @@ import {
   notPrimary,
   overloaded,
   replaced,
+  restoreHindered,
   twoLogs,
   unknownToken,
   unopened,
@@ -106,6 +107,8 @@ export class Copy<R, C> {
   #inSync = false
   #error: KagamiError | undefined
   readonly #refusals: Refusals
+  /** Why it waits for its restore. */
+  #hindrance: KagamiError | undefined
   /** Why the assignment is not followed. */
   #contradiction: KagamiError | undefined
   #onSettled: (() => void) | undefined
@@ -313,7 +316,7 @@ export class Copy<R, C> {
       snapshotFails: this.#snapshotter.error !== undefined,
       serving: this.#role.servingEpoch,
       seen: this.#role.refusal,
-      error: this.#error?.code ?? this.#refusals.error?.code ?? null,
+      error: (this.#error ?? this.#hindrance ?? this.#refusals.error)?.code ?? null,
     }
   }
 
@@ -326,7 +329,7 @@ export class Copy<R, C> {
       epoch: this.epoch,
       next: this.next,
       lag: this.lag,
-      error: this.#error ?? this.#contradiction,
+      error: this.#error ?? this.#contradiction ?? this.#hindrance,
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
       snapshotError: this.#isSnapshotter ? this.#snapshotter.error : undefined,
       appendError: this.#replicator.trouble ?? this.#markers.trouble ?? this.#refusals.error,
@@ -406,8 +409,13 @@ export class Copy<R, C> {
       maxBatchBytes: MAX_BATCH_BYTES,
       places: this.#context.restorePlaces,
       onProgress: (progress) => events.emit('restoring', { token, ...progress }),
+      onHindered: (cause) => {
+        this.#hindrance = restoreHindered(token, cause)
+        this.#context.onChange(token)
+      },
       signal,
     })
+    this.#hindrance = undefined
     this.#machine = restored.machine
     this.#state = restored.state
     this.#anchor = restored.anchor

@@ -58,6 +58,8 @@ export interface RestoreContext<R, C> {
     readonly bytes: number
     readonly totalBytes: number | undefined
   }) => void
+  /** The log does not hold the beginning, and the snapshots can't be listed, for longer than `patienceMs`. It goes on trying. */
+  readonly onHindered: (cause: unknown) => void
   readonly signal: AbortSignal
 }
 
@@ -79,7 +81,9 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
     if (found.beyond !== undefined) {
       // The log's end may be a stale answer, so it takes a while until it is believed.
       if (!patient) throw lostTail(token, found.beyond)
-    } else if (found.conclusive && found.looked === before && (found.damaged === 0 || !patient)) {
+    } else if (found.hindrance !== undefined) {
+      if (!patient) context.onHindered(found.hindrance)
+    } else if (found.looked === before && (found.damaged === 0 || !patient)) {
       throw isKagamiError(found.failure, 'KAGAMI_SNAPSHOT_FAILED') ? found.failure : gap(context, found)
     }
     before = found.looked
@@ -97,8 +101,8 @@ interface NothingFound {
   readonly damaged: number
   /** Why the newest of them could not. */
   readonly failure: unknown
-  /** The snapshots could be listed. */
-  readonly conclusive: boolean
+  /** Why the snapshots could not be listed, if they could not. */
+  readonly hindrance: unknown
   /** A snapshot that holds more than the log. */
   readonly beyond: SnapshotRef | undefined
 }
@@ -129,7 +133,7 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
     snapshots: listed.refs.length,
     damaged,
     failure,
-    conclusive: listed.complete,
+    hindrance: listed.hindrance,
     beyond,
   }
 }
@@ -137,14 +141,14 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
 /** An unreachable store is no reason to fail, nor to wait for ever when the log still holds everything. */
 async function listSnapshots<R, C>(
   context: RestoreContext<R, C>,
-): Promise<{ readonly refs: readonly SnapshotRef[]; readonly complete: boolean }> {
+): Promise<{ readonly refs: readonly SnapshotRef[]; readonly hindrance: unknown }> {
   const { store, token, logger, signal } = context
   try {
-    return { refs: newestFirst(await store.list(token, { signal })), complete: true }
+    return { refs: newestFirst(await store.list(token, { signal })), hindrance: undefined }
   } catch (error) {
     signal.throwIfAborted()
     logger.warn(`the snapshots of '${token}' can't be listed; trying the log alone, then again`, { error })
-    return { refs: [], complete: false }
+    return { refs: [], hindrance: error ?? new Error('no reason was given') }
   }
 }
 

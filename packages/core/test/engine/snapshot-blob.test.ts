@@ -166,10 +166,22 @@ describe('what another version wrote', () => {
     expect(
       read(
         header,
-        resealed(first, (bytes) => bytes.writeUInt8(4, 3)),
+        resealed(first, (bytes) => bytes.writeUInt8(5, 3)),
         ...rest,
       ),
     ).toBe('KAGAMI_SNAPSHOT_CORRUPT')
+  })
+
+  test('blocks of request ids, reserved for later, are counted and passed over', () => {
+    const requestIds = (sequence: number): Uint8Array =>
+      resealed(dataBlock(Buffer.from('ids'), sequence), (bytes) => bytes.writeUInt8(4, 3))
+    const [header, first] = blocksOf(DATA) as [Uint8Array, Uint8Array]
+    const second = dataBlock(Buffer.from('second'), 2)
+    const whole = [header, first, requestIds(1), second, requestIds(3), endBlock(4, 11)]
+    expect(readAll(whole).data.toString()).toBe('firstsecond')
+    for (const missing of [2, 4]) {
+      expect(read(...whole.filter((_, at) => at !== missing))).toBe('KAGAMI_SNAPSHOT_CORRUPT')
+    }
   })
 
   test.each(['not JSON at all', 'null', '7'])(

@@ -120,3 +120,16 @@ test('entries that wait for a barrier are refused as soon as another barrier of 
   hangs = false
   await handover
 })
+
+test('a record that no copy can read keeps none from what stands before it', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  for (const line of ['one', 'two']) await orders.replicate(bytes(line))
+  await (await opened(cluster, assigned(cluster))).append(bytes('no frame'), { signal })
+  const b = await cluster.start('b')
+  await a.alter('orders', { replicas: 1 })
+  const copy = await eventually(() => b.health().copies.find(({ phase }) => phase === 'failed'), 'the copy fails')
+  expect(copy.error?.code).toBe('KAGAMI_BAD_FRAME')
+  expect(copy.next?.index).toBe(2)
+})

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { KagamiEvents } from '../../src/index.js'
+import { KagamiError, type KagamiEvents } from '../../src/index.js'
 import { bytes, eventually, Ledger, TestCluster } from './harness.js'
 
 const often = { snapshotting: { everyEntries: 50 } }
@@ -250,6 +250,32 @@ test('a snapshotter that has lost its store gives the job to a replica that has 
   await eventually(() => seen.includes('verified'), 'the other has taken a snapshot')
   expect(cluster.node(first).health().problems).toEqual([])
   mend()
+})
+
+test('a copy whose node does not reach the snapshots waits for them, says so, and lets one be the primary that does', async () => {
+  await using cluster = new TestCluster()
+  await truncated(cluster)
+  await cluster.node('a').alter('orders', { replicas: 1 })
+  await cluster.stop('a')
+  const snapshots = cluster.world.snapshotStore()
+  const list = snapshots.list.bind(snapshots)
+  let reached = false
+  const away = new KagamiError('KAGAMI_STORE_UNAVAILABLE', 'nobody answers', { retryable: true })
+  snapshots.list = (...call) => (reached ? list(...call) : Promise.reject(away))
+  const a = await cluster.start('a', { ...often, snapshots })
+  const hindered = await eventually(
+    () => a.health().copies.find(({ error }) => error !== undefined),
+    'the copy says so',
+  )
+  expect(hindered).toMatchObject({ phase: 'restoring', error: { code: 'KAGAMI_STORE_UNAVAILABLE' } })
+  expect(a.health().problems.join()).toMatch(/'orders' can't be restored now.*snapshots can't be listed/)
+  expect(a.locate('orders')?.primary?.id).toBe('a')
+  const b = await cluster.start('b', often)
+  await eventually(() => b.get('orders')?.role === 'primary', 'the other serves')
+  expect((b.get('orders')?.state as Ledger).lines).toHaveLength(230)
+  reached = true
+  await eventually(() => a.get('orders')?.lag.caughtUp, 'the copy is restored')
+  expect(a.health().problems).toEqual([])
 })
 
 test('a store that lists nothing at first is asked again before the token counts as lost', async () => {
