@@ -33,11 +33,11 @@ test('every call on a stopped node is refused, and its replica serves instead', 
   ]
   for (const refused of await Promise.all(calls.map(refusal))) {
     expect(refused.code).toBe('KAGAMI_STOPPED')
-    expect(refused.message).toMatch(/node 'a' is stopped; use another node, or make a new one/)
+    expect(refused.message).toMatch(/node 'a' is stopped, or stopping; use another node, or make a new one/)
   }
   const again = await refusal(stopped.start())
   expect(again.code).toBe('KAGAMI_STOPPED')
-  expect(again.message).toMatch(/was started before; make another with createKagami/)
+  expect(again.message).toMatch(/was started or stopped before; make another with createKagami/)
   expect(stopped.health()).toMatchObject({ ok: false, status: 'stopped' })
   await service.goesOn()
 })

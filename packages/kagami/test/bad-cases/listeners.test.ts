@@ -48,7 +48,7 @@ test('listeners that throw at every event of a token’s life are logged, and ch
   await service.goesOn({ copies: 3 })
   await service.stop('c')
   for (const event of EVENTS) {
-    expect(service.logged.join('\n')).toContain(`a listener of '${event}' threw Error: no ear for ${event}`)
+    expect(service.logged.join('\n')).toContain(`a listener of '${event}' failed Error: no ear for ${event}`)
   }
 })
 
