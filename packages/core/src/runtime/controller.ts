@@ -41,6 +41,7 @@ import {
   beginIncarnation,
   cleanUp,
   endIncarnation,
+  isNew,
   openIncarnation,
   newerIncarnation,
   type LifecycleContext,
@@ -142,6 +143,8 @@ class ControllerTerm {
   readonly #busy = new Set<string>()
   /** Logs that were given to tokens whose assignments are yet to be written. */
   readonly #reserved = new Set<string>()
+  /** The incarnations for which this rule has allocated a log that is yet to be opened. */
+  readonly #begun = new Map<string, number>()
   readonly #lostAtMs = new Map<string, number>()
   #held: ReadonlySet<string> | undefined
   /** When a newer incarnation of a token was looked for last. */
@@ -492,6 +495,7 @@ class ControllerTerm {
     // Two tokens that are created at once may be given the same empty log: the second asks again.
     if (this.#logsInUse(table).has(next.log.address)) return this.#beginIncarnation(context, spec, before)
     this.#reserved.add(next.log.address)
+    this.#begun.set(token, next.incarnation)
     return next
   }
 
@@ -502,9 +506,14 @@ class ControllerTerm {
     spec: Spec,
     assignment: Assignment,
   ): Promise<Assignment> {
-    if (this.#shares(table, assignment)) return this.#beginIncarnation(context, spec, assignment)
+    const begunHere = this.#begun.get(assignment.token) === assignment.incarnation
+    const opens =
+      !this.#shares(table, assignment) && (begunHere || (await isNew(context, assignment, this.#logsHeld(table))))
+    if (!opens) return this.#beginIncarnation(context, spec, assignment)
     try {
-      return await openIncarnation(context, assignment)
+      const opened = await openIncarnation(context, assignment)
+      this.#begun.delete(assignment.token)
+      return opened
     } catch (error) {
       if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
       return this.#beginIncarnation(context, spec, assignment)

@@ -21,6 +21,8 @@ export interface LogHistory {
   readonly deleted: boolean
   /** Up to where the log holds nothing of another token. Only what was read counts. */
   readonly ownEnd: Offset
+  /** Other tokens of which the log shows an incarnation that it does not show the end of. */
+  readonly others: readonly string[]
 }
 
 /**
@@ -38,7 +40,8 @@ export async function readHistory(
   let incarnation = 0
   let epoch = 0
   let deleted = false
-  const history = (): LogHistory => ({ incarnation, epoch, deleted, ownEnd: foreignAt ?? until })
+  const others = new Set<string>()
+  const history = (): LogHistory => ({ incarnation, epoch, deleted, ownEnd: foreignAt ?? until, others: [...others] })
   if (start >= until) return history()
   for await (const batch of log.read(start, { signal, lookMs: LOOK_MS, maxBatchBytes: MAX_BATCH_BYTES })) {
     for (const { offset, bytes } of batch.records) {
@@ -47,6 +50,8 @@ export async function readHistory(
       if (frame.kind === 'skipped' || frame.kind === 'marker') continue
       if (frame.token !== token) {
         foreignAt ??= offset
+        if (frame.kind === 'open' && frame.deleted) others.delete(frame.token)
+        else others.add(frame.token)
         continue
       }
       if (frame.incarnation > incarnation) {

@@ -94,6 +94,26 @@ function assignmentOf(token: string, own: Pick<Assignment, 'incarnation' | 'phas
 }
 
 /**
+ * Whether an incarnation that is to be opened is new, and its log holds nothing of others but what is over. Documents that have gone back
+ * may speak of one that was opened, and ended, long ago, and of a log that was given to another since.
+ */
+export async function isNew(
+  context: LifecycleContext,
+  { token, incarnation, log: ref }: Assignment,
+  held: ReadonlySet<string>,
+): Promise<boolean> {
+  const { log, signal } = context
+  if ((await findLeftBehind(token, held, context)).incarnation >= incarnation) return false
+  const opened = await log.open(ref.address, { token, signal })
+  try {
+    if (opened.identity !== ref.identity) return false
+    return (await readHistory(opened, token, { signal })).others.length === 0
+  } finally {
+    await opened.close()
+  }
+}
+
+/**
  * Writes the frame that opens the incarnation, and reads it back.
  * @throws KAGAMI_LOG_REPLACED when the log is gone: it needs another
  */

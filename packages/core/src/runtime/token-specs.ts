@@ -129,8 +129,11 @@ export class TokenSpecs {
     const { log, store } = this.#context
     const inUse = new Set<string>()
     // What this node remembers of the token itself is the very thing that was lost: its log must be found.
-    for (const assignment of this.#context.assignments())
-      if (assignment.phase !== 'gone' && assignment.token !== token) inUse.add(assignment.log.address)
+    for (const assignment of this.#context.assignments()) {
+      // A log that is only to be opened for another may be this token's: documents that have gone back give it away once more.
+      const opened = assignment.phase !== 'gone' && assignment.phase !== 'opening'
+      if (opened && assignment.token !== token) inUse.add(assignment.log.address)
+    }
     const found = await findLeftBehind(token, inUse, { log, store, signal })
     if (found.alive !== null && !adopt) {
       const { address } = found.alive.log

@@ -1,7 +1,7 @@
 /** Starts whole clusters in one process, over the in-memory adapters, for tests of the runtime. */
 import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
 import { evenPlacement } from '@kagami/placement-even'
-import type { SnapshotMeta } from '../../src/contract/index.js'
+import type { CommitLog, SnapshotMeta } from '../../src/contract/index.js'
 import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
 import {
   createKagami,
@@ -138,6 +138,14 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.nodes.values()].map((kagami) => kagami.stop({ deadlineMs: 2000 })))
   }
+}
+
+/** A log that opens nothing: who uses it gets no further than to begin a copy. */
+export function closedLog(cluster: TestCluster): CommitLog {
+  const log = cluster.world.commitLog()
+  log.open = (_address, { signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))
+  return log
 }
 
 /** The system's clock, with timers of any length worth speaking of that a test can keep from firing. */

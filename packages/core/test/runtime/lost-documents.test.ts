@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { Spec } from '../../src/engine/documents.js'
 import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
-import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+import { bytes, closedLog, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 type Backup = ReturnType<TestCluster['world']['coordination']['backup']>
 
@@ -205,4 +205,87 @@ test('a removal settles though the token was never given a log, and so does the 
   expect(isKagamiError(error, 'KAGAMI_TOKEN_UNKNOWN')).toBe(true)
   await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one')
   expect(cluster.assignment('orders')?.incarnation).toBe(3)
+})
+
+/** Creates a token on a new node, and gives the documents as they were before its first incarnation was opened. */
+async function beforeOpened(cluster: TestCluster, token: string): Promise<Backup> {
+  const log = cluster.world.commitLog()
+  const open = log.open.bind(log)
+  let goOn: () => void = () => undefined
+  const held = new Promise<void>((resolve) => (goOn = resolve))
+  log.open = async (...call) => {
+    const opened = await open(...call)
+    return delegate(opened, {
+      append: (...append: Parameters<typeof opened.append>) => held.then(() => opened.append(...append)),
+    })
+  }
+  const a = await cluster.start('a', { log })
+  const created = a.token(token, { replicas: 0, primary: 'self' })
+  await eventually(() => cluster.assignment(token)?.phase === 'opening', 'the token is to be opened')
+  const backup = cluster.world.coordination.backup()
+  goOn()
+  await write(await created, 'old')
+  return backup
+}
+
+async function removed(cluster: TestCluster, token: string): Promise<void> {
+  await cluster.node('a').remove(token)
+  await eventually(() => cluster.assignment(token)?.phase === 'gone', 'the token is gone')
+}
+
+/** Ends all processes, goes back to the backup, and starts another. */
+async function goneBack(cluster: TestCluster, backup: Backup): Promise<Kagami<number>> {
+  await cluster.stop('a')
+  cluster.world.coordination.restore(backup)
+  return cluster.start('a')
+}
+
+test('S1: documents of the moment when a token was to be opened take nothing from what was created since', async () => {
+  await using cluster = new TestCluster()
+  const backup = await beforeOpened(cluster, 'orders')
+  await removed(cluster, 'orders')
+  // Has the first log while the token is created again, and leaves it empty.
+  await cluster.node('a').token('other', { replicas: 0, primary: 'self' })
+  await write(await cluster.node('a').token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
+  await removed(cluster, 'other')
+  const { log } = cluster.assignment('orders') ?? {}
+  const a = await goneBack(cluster, backup)
+  const node = await serving(cluster, 'orders', 3)
+  expect(node).toBe(a)
+  expect(lines(node.get('orders'))).toEqual(['one', 'two'])
+  expect(cluster.assignment('orders')).toMatchObject({ incarnation: 3, log })
+})
+
+test('S1: nor from another token that was given the log since', async () => {
+  await using cluster = new TestCluster()
+  const backup = await beforeOpened(cluster, 'orders')
+  const { address } = cluster.assignment('orders')?.log ?? {}
+  await removed(cluster, 'orders')
+  await write(await cluster.node('a').token('other', { replicas: 0, primary: 'self' }), 'precious')
+  expect(cluster.assignment('other')?.log.address).toBe(address)
+  const a = await goneBack(cluster, backup)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await write(orders, 'new')
+  expect(cluster.assignment('orders')?.log.address).not.toBe(address)
+  await expect(a.token('other', { replicas: 0, primary: 'self' })).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_EXISTS',
+  })
+  const other = await a.token('other', { replicas: 0, primary: 'self', adopt: true })
+  expect(lines(other)).toEqual(['precious'])
+  expect(lines(orders)).toEqual(['new'])
+})
+
+test('a token that was asked for again is found where documents would give its log away', async () => {
+  await using cluster = new TestCluster()
+  const backup = await beforeOpened(cluster, 'orders')
+  await removed(cluster, 'orders')
+  await write(await cluster.node('a').token('other', { replicas: 0, primary: 'self' }), 'precious')
+  await cluster.stop('a')
+  cluster.world.coordination.restore(backup)
+  const a = await cluster.start('a', { log: closedLog(cluster) })
+  await eventually(() => a.health().controller, 'a controller that gets no further')
+  const b = await cluster.start('b')
+  await expect(b.token('other', { replicas: 0, primary: 'self' })).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_EXISTS',
+  })
 })

@@ -1,8 +1,8 @@
 /** Calls settle whatever becomes of their token meanwhile: it is removed, kept for its owner, its log is gone, or an answer is lost. */
 import { expect, test } from 'vitest'
-import type { Clock, CommitLog } from '../../src/contract/index.js'
+import type { Clock } from '../../src/contract/index.js'
 import { systemSeams } from '../../src/index.js'
-import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+import { bytes, closedLog, eventually, TestCluster, type Ledger } from './harness.js'
 
 /** How a call has ended, or that it has not. */
 function outcomeOf(call: Promise<unknown>): { text: string } {
@@ -38,14 +38,6 @@ test('a removal whose answer is lost succeeds all the same, and so does a creati
   await eventually(() => a.locate('orders') === undefined, 'the token is gone')
   await expect(a.remove('orders')).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_UNKNOWN' })
 })
-
-/** A log that opens nothing: who uses it gets no further than to begin a copy. */
-function closedLog(cluster: TestCluster): CommitLog {
-  const log = cluster.world.commitLog()
-  log.open = (_address, { signal }) =>
-    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))
-  return log
-}
 
 /** The replica on b never gets ready. */
 async function waitingHandover(cluster: TestCluster) {
