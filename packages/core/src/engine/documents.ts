@@ -23,6 +23,11 @@ export function generationOf(incarnation: number): number {
   return Math.ceil(incarnation / 2)
 }
 
+/** Whether an incarnation is the end of a creation, and not its life. */
+export function isEnd(incarnation: number): boolean {
+  return incarnation > 0 && incarnation % 2 === 0
+}
+
 /** Whether a spec says later than another what people want: of a later creation, or of its removal, which is for good. */
 export function isLater(spec: Spec, than: Spec | undefined): boolean {
   if (than === undefined || spec.generation !== than.generation) return spec.generation > (than?.generation ?? 0)

@@ -22,6 +22,7 @@ export class CopyProgress {
   applied = 0
   #knownEndIndex = 0
   #lastAppliedTimeMs = 0
+  readonly #startedMs: number
   #lookedAtMs = -Infinity
   #caughtUp = false
   #caughtUpAtMs = -Infinity
@@ -29,6 +30,7 @@ export class CopyProgress {
 
   constructor(clock: Clock, lookMs: number) {
     this.#clock = clock
+    this.#startedMs = clock.monotonicMs()
     this.#inSyncMs = Math.max(IN_SYNC_MS, LOOKS * lookMs)
   }
 
@@ -44,9 +46,9 @@ export class CopyProgress {
     }
   }
 
-  /** It has looked at the log, but not for so long that nobody knows how far it is behind. */
+  /** It has not looked at the log for so long that nobody knows how far it is behind. */
   get cutOff(): boolean {
-    return this.#lookedAtMs !== -Infinity && this.#clock.monotonicMs() - this.#lookedAtMs >= this.#inSyncMs
+    return this.#clock.monotonicMs() - Math.max(this.#lookedAtMs, this.#startedMs) >= this.#inSyncMs
   }
 
   get lookedAtMs(): number {

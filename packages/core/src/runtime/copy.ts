@@ -679,7 +679,9 @@ export class Copy<R, C> {
   }
 
   #fail(error: KagamiError, position: Position | undefined): void {
-    if (this.#phase === 'failed' || this.#scope.signal.aborted) return
+    if (this.#scope.signal.aborted) return
+    // It had failed before, and read on to learn what becomes of its entries: now it can't.
+    if (this.#phase === 'failed') return this.#giveUpPending(error)
     const { settings, events } = this.#context
     this.#phase = 'failed'
     this.#error = error

@@ -3,7 +3,7 @@
  * The copies say how far each token has come.
  */
 import type { Seams, Session } from '../contract/index.js'
-import { generationOf, isLater, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
+import { generationOf, isEnd, isLater, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
 import type { Directory } from './directory.js'
 import type { TokenSpecs } from './token-specs.js'
 import { sleep } from './waiting.js'
@@ -47,10 +47,13 @@ export class Reinstatement {
         if (incarnation === 0 || phase === 'failed') continue
         const generation = generationOf(incarnation)
         // Where only an older creation is remembered, its options are the best that is known.
-        const wanted = generation > remembered.generation ? { ...remembered, generation, removed: false } : remembered
+        const known = generation > remembered.generation ? { ...remembered, generation, removed: false } : remembered
+        // What has ended in the log is not brought back, though nobody is left who remembers why.
+        const ended = generation === known.generation && isEnd(incarnation)
+        const wanted = ended ? { ...known, removed: true } : known
         if (!isLater(wanted, directory.spec(token))) continue
         logger.warn(`the coordinator has lost what is wanted of token '${token}'; putting it back`)
-        const adopt = { incarnation, epoch, log: copy.assignment.log }
+        const adopt = isEnd(incarnation) ? null : { incarnation, epoch, log: copy.assignment.log }
         await specs
           .reinstate({ ...wanted, handover: null, adopt }, signal)
           .catch((error: unknown) => logger.warn(`token '${token}' could not be put back; trying again`, { error }))

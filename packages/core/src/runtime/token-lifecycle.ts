@@ -12,7 +12,7 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import { copiesOf } from '../engine/assignment-steps.js'
-import { incarnationAbove, type Assignment, type LogRef, type Spec } from '../engine/documents.js'
+import { generationOf, incarnationAbove, type Assignment, type LogRef, type Spec } from '../engine/documents.js'
 import { decodeFrame, encodeFrame } from '../engine/frame.js'
 import { findLeftBehind, readHistory, type LogHistory } from './log-history.js'
 
@@ -128,7 +128,7 @@ export async function openIncarnation(context: LifecycleContext, assignment: Ass
  * gone.
  */
 export async function endIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
-  const incarnation = assignment.incarnation + 1
+  const incarnation = 2 * generationOf(assignment.incarnation)
   const history = await unlessReplaced(appendOpen(context, assignment, incarnation, true))
   if (history !== undefined && !isInForce(history, incarnation, true)) return corrected(assignment, history)
   return { ...assignment, incarnation, phase: 'deleted', primary: null, replicas: [], snapshotter: null }

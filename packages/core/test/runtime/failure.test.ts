@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { isKagamiError } from '../../src/index.js'
-import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+import { bytes, closedLog, eventually, Ledger, TestCluster } from './harness.js'
 
 test('apply that throws stops that copy only: committed, reported, and the other token goes on', async () => {
   await using cluster = new TestCluster()
@@ -156,4 +156,31 @@ test('a token is not given out while its primary is a node that died', async () 
   expect(cluster.assignment('orders')?.primary?.member).toBe(again.health().member)
   await eventually(() => orders.role === 'primary', 'it serves')
   await orders.replicate(bytes('one'))
+})
+
+test('S5: what is pending at a copy that has failed settles also when it can no longer read how that ends', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog({ appendsInFlight: 4, appendMs: 50 })
+  const a = await cluster.start('a', { log })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  const poison = orders.replicate(bytes('poison'))
+  // A frame of its own, under way while the first one is applied.
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const pending = orders.replicate(bytes('two'))
+  a.on('failed', () => cluster.world.logs.recreate(cluster.world.logs.addresses()[0] as string))
+  await expect(poison).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+  await expect(pending).rejects.toMatchObject({ code: 'KAGAMI_INDETERMINATE' })
+})
+
+test('a primary that has never reached its log gives way to a replica that is in sync', async () => {
+  await using cluster = new TestCluster()
+  const b = await cluster.start('b')
+  const a = await cluster.start('a', { log: closedLog(cluster) })
+  await b.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => a.health().copies[0]?.phase === 'opening', 'a copy that does not get ready')
+  await cluster.stop('b')
+  await eventually(() => a.locate('orders')?.primary?.id === 'a', 'the only node is the primary')
+  const again = await cluster.start('b')
+  await eventually(() => again.get('orders')?.role === 'primary', 'the other one serves')
 })

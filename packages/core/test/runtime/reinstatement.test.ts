@@ -1,0 +1,61 @@
+/** What a node puts back of its tokens. Whole clusters that lose documents are in `lost-documents`. */
+import { expect, test } from 'vitest'
+import type { Assignment, CopyReport, Spec } from '../../src/engine/documents.js'
+import { systemSeams } from '../../src/index.js'
+import { Reinstatement } from '../../src/runtime/reinstatement.js'
+
+const log = { address: 'log-1', identity: 'one' }
+const spec: Spec = {
+  token: 'orders',
+  generation: 1,
+  removed: false,
+  replicas: 0,
+  weight: 1,
+  primary: 'balanced',
+  owner: null,
+  failover: 'promote',
+  failback: false,
+  handover: null,
+  adopt: null,
+}
+
+/** What is put back by a node that remembers the spec, and holds a copy that has read up to this incarnation. */
+async function putBack(incarnation: number): Promise<Spec> {
+  const seams = systemSeams()
+  const quiet = (): void => undefined
+  const report = { token: 'orders', incarnation, epoch: 3, phase: 'running' } as CopyReport
+  const copy = { token: 'orders', assignment: { token: 'orders', log } as Assignment, report: () => report }
+  const controller = new AbortController()
+  return new Promise((resolve, reject) => {
+    const reinstatement = new Reinstatement({
+      seams: {
+        ...seams,
+        random: { ...seams.random, fraction: () => 0 },
+        logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+      },
+      directory: { loaded: true, spec: () => undefined } as unknown as ConstructorParameters<
+        typeof Reinstatement
+      >[0]['directory'],
+      specs: {
+        reinstate: (wanted: Spec) => {
+          resolve(wanted)
+          controller.abort(new Error('enough'))
+          return Promise.resolve()
+        },
+      } as unknown as ConstructorParameters<typeof Reinstatement>[0]['specs'],
+      session: () => ({}) as never,
+      copies: () => [copy],
+    })
+    reinstatement.heard(spec)
+    reinstatement.run(controller.signal).catch(reject)
+  })
+}
+
+test.each([
+  [1, { generation: 1, removed: false, adopt: { incarnation: 1, epoch: 3, log } }],
+  [2, { generation: 1, removed: true, adopt: null }],
+  [3, { generation: 2, removed: false, adopt: { incarnation: 3, epoch: 3, log } }],
+  [4, { generation: 2, removed: true, adopt: null }],
+])('S3: of a token that is at incarnation %i: what has ended is not brought back', async (incarnation, wanted) => {
+  expect(await putBack(incarnation)).toMatchObject(wanted)
+})
