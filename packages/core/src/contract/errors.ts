@@ -59,6 +59,8 @@ export type KagamiErrorCode =
   | 'KAGAMI_UNKNOWN_FORMAT'
   /** The coordinator can't be reached now. A write under way may or may not have happened. */
   | 'KAGAMI_COORDINATOR_UNAVAILABLE'
+  /** Somebody has asked for something else of the token since, so this will not be done. */
+  | 'KAGAMI_SUPERSEDED'
   /** The session has expired or is closed. */
   | 'KAGAMI_SESSION_LOST'
   /** The document's version is not the one that was expected. Nothing was written. */

@@ -323,7 +323,10 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   })[]
   /** Resolves when the change is recorded; the controller then carries it out. @throws KAGAMI_TOKEN_UNKNOWN */
   alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void>
-  /** Moves the primary to a node and resolves when it serves there. @throws KAGAMI_TOKEN_UNKNOWN, KAGAMI_BAD_OPTION */
+  /**
+   * Moves the primary to a node and resolves when it serves there.
+   * @throws KAGAMI_TOKEN_UNKNOWN, KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SUPERSEDED
+   */
   handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void>
   /** Empties this node: resolves when it holds no primary, and no copy that can be elsewhere. It stays a member. */
   drain(options?: { readonly signal?: AbortSignal }): Promise<void>

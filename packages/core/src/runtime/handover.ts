@@ -1,6 +1,7 @@
 /** A handover that an application asks for: wishes for it, and follows it until the other node serves. The controller carries it out. */
-import { badOption, KagamiError, type Random } from '../contract/index.js'
-import { bucketOf, reportDocument } from '../engine/documents.js'
+import { badOption, KagamiError, type Clock, type Random } from '../contract/index.js'
+import { bucketOf, reportDocument, type Spec } from '../engine/documents.js'
+import { carriedOut, type Wish } from './carried-out.js'
 import { noCopy, unknownToken } from './copy-errors.js'
 import type { Directory } from './directory.js'
 import { refuseHeld } from './holdings.js'
@@ -12,12 +13,13 @@ export interface HandoverContext {
   readonly membership: Membership
   readonly directory: Directory
   readonly specs: TokenSpecs
+  readonly clock: Clock
   readonly random: Random
 }
 
 /**
  * Resolves when `to` serves the token.
- * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_UNKNOWN, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SESSION_LOST, the signal's reason
+ * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_UNKNOWN, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SUPERSEDED, KAGAMI_SESSION_LOST, the signal's reason
  */
 export async function handOver(
   token: string,
@@ -30,20 +32,42 @@ export async function handOver(
     throw badOption('to', to, `the id of a live node: ${membership.members.map(({ node }) => node).join(', ')}`)
   }
   const nonce = random.uint64().toString(16)
-  await specs.change(token, signal, (spec) => {
-    refuseHeld(spec, to)
-    return { ...spec, handover: { to, nonce } }
-  })
   let epoch = 0
-  await directory.until(() => {
-    const spec = directory.spec(token)
-    if (spec?.removed) throw unknownToken(token)
-    if (spec?.handover?.nonce === nonce) refuseHeld(spec, to)
-    const assignment = directory.assignment(token)
-    if (assignment?.handoverGivenUp === nonce) throw lostTarget(token, to)
-    epoch = assignment?.epoch ?? 0
-    return assignment?.primary?.node === to
-  }, signal)
+  /** The handover that was wanted before this one; undefined before this one is asked for. */
+  let before: string | null | undefined
+  /** Another handover that was asked for after this one. */
+  const later = ({ handover }: Spec): Spec['handover'] =>
+    before === undefined || handover?.nonce === nonce || handover?.nonce === before ? null : handover
+  const refuseOther = (spec: Spec): void => {
+    const other = later(spec)
+    if (other !== null && other.to !== to) throw superseded(token, to, other.to)
+  }
+  const wish: Wish = {
+    ask: async (signal) => {
+      let present: string | null = null
+      await specs.change(token, signal, (spec) => {
+        refuseOther(spec)
+        refuseHeld(spec, to)
+        present = spec.handover?.nonce ?? null
+        return later(spec) === null ? { ...spec, handover: { to, nonce } } : spec
+      })
+      before ??= present
+    },
+    stands: () => directory.spec(token)?.handover?.to === to,
+    done: () => {
+      const spec = directory.spec(token)
+      if (spec?.removed) throw unknownToken(token)
+      const assignment = directory.assignment(token)
+      const followed = (spec === undefined ? null : later(spec))?.nonce ?? nonce
+      if (assignment?.handoverGivenUp === followed) throw lostTarget(token, to)
+      epoch = assignment?.epoch ?? 0
+      if (assignment?.primary?.node === to) return true
+      if (spec?.handover?.nonce === followed) refuseHeld(spec, to)
+      if (spec !== undefined) refuseOther(spec)
+      return false
+    },
+  }
+  await carriedOut(wish, context, signal)
   await untilServing(token, to, epoch, context, signal)
 }
 
@@ -75,6 +99,14 @@ async function untilServing(
   } finally {
     link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
   }
+}
+
+function superseded(token: string, to: string, other: string): KagamiError {
+  return new KagamiError(
+    'KAGAMI_SUPERSEDED',
+    `the handover of '${token}' to '${to}' was given up, since somebody has asked for one to '${other}' meanwhile`,
+    { details: { token, to, other } },
+  )
 }
 
 function lostTarget(token: string, to: string): KagamiError {

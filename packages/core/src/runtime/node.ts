@@ -18,16 +18,17 @@ import type {
 import { AppHooks } from './app-hooks.js'
 import { Controller } from './controller.js'
 import { Copies } from './copies.js'
-import { unknownToken } from './copy-errors.js'
+import { createToken, type CreationContext } from './creation.js'
 import { Directory } from './directory.js'
 import { Events } from './events.js'
-import { handOver } from './handover.js'
+import { handOver, type HandoverContext } from './handover.js'
 import { Holdings } from './holdings.js'
 import { Membership } from './membership.js'
 import { checkListener, methodOptions, tokenName, tokenSettings } from './method-options.js'
 import { NodeLife } from './node-life.js'
 import { settings as checkSettings, type Settings } from './options.js'
 import { Reinstatement } from './reinstatement.js'
+import { removeToken } from './removal.js'
 import { Reporter } from './reporter.js'
 import { tokenHandle, type HandleContext } from './token-handle.js'
 import { TokenSpecs } from './token-specs.js'
@@ -59,6 +60,8 @@ class Node<R, C> implements Kagami<R, C> {
   readonly #life: NodeLife
   readonly #hooks: AppHooks
   readonly #handles = new Map<string, Token<R, C>>()
+  /** What it takes to ask the controller for something. */
+  readonly #requests: CreationContext & HandoverContext
   readonly #handleContext: HandleContext<R, C>
 
   constructor(settings: Settings<R, C>) {
@@ -123,6 +126,15 @@ class Node<R, C> implements Kagami<R, C> {
       node.id,
       (token, error) => seams.logger.error(`closing the copy of '${token}' failed`, { error }),
     )
+    this.#requests = {
+      node: node.id,
+      membership: this.#membership,
+      directory: this.#directory,
+      specs: this.#specs,
+      clock: seams.clock,
+      random: seams.random,
+      copy: (token) => this.#copies.get(token),
+    }
     this.#reporter = new Reporter(untyped, () => this.#copies.reports())
     this.#holdings = new Holdings(node.id, this.#membership, this.#directory)
     this.#reinstatement = new Reinstatement({
@@ -160,30 +172,7 @@ class Node<R, C> implements Kagami<R, C> {
     tokenName(name)
     const wanted = tokenSettings(options)
     return this.#life.call(`token('${name}')`, options.signal, async (signal) => {
-      const before = this.#directory.assignment(name)
-      const spec = await this.#specs.ensure(name, wanted, options.adopt ?? false, signal)
-      const mine = spec.primary === 'self' && spec.owner === this.#settings.node.id
-      const wish = mine && spec.handover?.to === spec.owner ? spec.handover.nonce : undefined
-      await this.#directory.until(() => {
-        const latest = this.#directory.spec(name)
-        if (latest?.removed && latest.generation >= spec.generation) throw unknownToken(name)
-        const assignment = this.#directory.assignment(name)
-        if (
-          assignment === undefined ||
-          generationOf(assignment.incarnation) < spec.generation ||
-          assignment.phase !== 'open'
-        )
-          return false
-        const created = mine && spec.generation > generationOf(before?.incarnation ?? 0)
-        const claimed = wish !== undefined && assignment.handoverGivenUp !== wish
-        // An owner that returns finds itself named as the primary by what its former run has left.
-        const returns = mine && assignment.primary?.node === spec.owner
-        if (!created && !claimed && !returns) return this.#isLive(assignment.primary)
-        const copy = this.#copies.get(name)
-        // Throws where the copy has failed: it will never serve.
-        if (copy?.role === 'failed') void copy.machine
-        return copy?.role === 'primary'
-      }, signal)
+      await createToken(name, wanted, options.adopt ?? false, this.#requests, signal)
       // Not before: hooks of a call that was refused must not be called.
       const hooks = this.#hooks.set(name, options)
       if (hooks !== undefined) this.#copies.get(name)?.hooksAdded(hooks)
@@ -249,14 +238,8 @@ class Node<R, C> implements Kagami<R, C> {
   async handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void> {
     tokenName(name)
     methodOptions.handover(options)
-    const context = {
-      membership: this.#membership,
-      directory: this.#directory,
-      specs: this.#specs,
-      random: this.#settings.seams.random,
-    }
     await this.#life.call(`handover('${name}')`, options.signal, (signal) =>
-      handOver(name, options.to, context, signal),
+      handOver(name, options.to, this.#requests, signal),
     )
   }
 
@@ -272,19 +255,7 @@ class Node<R, C> implements Kagami<R, C> {
   async remove(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     tokenName(name)
     methodOptions.remove(options)
-    await this.#life.call(`remove('${name}')`, options.signal, async (signal) => {
-      const { generation } = await this.#specs.change(name, signal, (spec) => ({
-        ...spec,
-        removed: true,
-        handover: null,
-      }))
-      await this.#directory.until(() => {
-        const assignment = this.#directory.assignment(name)
-        if (assignment === undefined) return false
-        const present = generationOf(assignment.incarnation)
-        return present > generation || (present === generation && isEnded(assignment))
-      }, signal)
-    })
+    await this.#life.call(`remove('${name}')`, options.signal, (signal) => removeToken(name, this.#requests, signal))
   }
 
   health(): Health {
@@ -356,10 +327,6 @@ class Node<R, C> implements Kagami<R, C> {
     return handle
   }
 
-  #isLive(primary: Assignment['primary']): boolean {
-    return primary !== null && this.#membership.members.some(({ member }) => member === primary.member)
-  }
-
   #nodeRef(id: string): NodeRef {
     const member = this.#membership.members.find(({ node }) => node === id)
     return { id, meta: (member?.data.meta ?? null) as JsonValue }
@@ -368,10 +335,6 @@ class Node<R, C> implements Kagami<R, C> {
 
 function pick({ failover, failback }: AlterOptions): AlterOptions {
   return { ...(failover === undefined ? {} : { failover }), ...(failback === undefined ? {} : { failback }) }
-}
-
-function isEnded({ phase }: Assignment): boolean {
-  return phase === 'deleted' || phase === 'gone'
 }
 
 /** Whether the token exists, as far as its assignment says. */

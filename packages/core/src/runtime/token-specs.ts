@@ -80,6 +80,21 @@ export class TokenSpecs {
     return spec as Spec
   }
 
+  /**
+   * Marks the token as removed: creation `generation`, or whichever there is. Leaves one that was created later alone.
+   * @throws KAGAMI_TOKEN_UNKNOWN
+   */
+  async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<Spec> {
+    const spec = await this.#update(token, signal, (current) => {
+      if (current === undefined) throw unknownToken(token)
+      const latest = Math.max(current.generation, this.#assigned(token))
+      if (generation !== undefined && (current.removed || latest > generation)) return current
+      if (current.removed) throw unknownToken(token)
+      return { ...current, generation: latest, removed: true, handover: null }
+    })
+    return spec as Spec
+  }
+
   /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */
   async reinstate(spec: Spec, signal: AbortSignal): Promise<void> {
     await this.#update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))

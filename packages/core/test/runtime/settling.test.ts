@@ -154,3 +154,59 @@ test('a call that waits for long is told in the log, with where to look, and non
   await eventually(() => call.text === 'Error: enough', 'the call ends')
   expect(due.size).toBe(0)
 })
+
+test('a handover that waits ends when somebody asks for one to another node, and goes on with one to the same', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const c = await cluster.start('c')
+  await a.token('orders', { replicas: 2, primary: 'self' })
+  await eventually(() => [b, c].every((node) => node.get('orders')?.lag.caughtUp), 'replicas in sync')
+  const mend = cluster.world.logs.cut('b')
+  await eventually(() => b.get('orders')?.lag.caughtUp === false, 'a replica that is cut off')
+  const [first, same] = [outcomeOf(a.handover('orders', { to: 'b' })), outcomeOf(a.handover('orders', { to: 'b' }))]
+  await eventually(() => cluster.spec('orders')?.handover?.to === 'b', 'the handover is wanted')
+  expect([first.text, same.text]).toEqual(['pending', 'pending'])
+  await c.handover('orders', { to: 'c' })
+  await eventually(() => first.text !== 'pending' && same.text !== 'pending', 'the handovers to b end')
+  expect([first.text, same.text]).toEqual(['KAGAMI_SUPERSEDED', 'KAGAMI_SUPERSEDED'])
+  expect(c.get('orders')?.role).toBe('primary')
+  mend()
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync again')
+  await Promise.all([a.handover('orders', { to: 'b' }), a.handover('orders', { to: 'b' })])
+  expect(b.get('orders')?.role).toBe('primary')
+})
+
+/** Does something as soon as the next document of this kind is written, before anybody hears of it. */
+function afterWrite(cluster: TestCluster, prefix: string, then: () => void): void {
+  const server = cluster.world.coordination as unknown as { write: (...call: [string, string, ...unknown[]]) => number }
+  const write = server.write.bind(server)
+  server.write = (...call) => {
+    const version = write(...call)
+    if (call[1].startsWith(prefix)) {
+      server.write = write
+      then()
+    }
+    return version
+  }
+}
+
+test('a creation that the coordinator forgets as soon as it is written is asked for again', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const { coordination } = cluster.world
+  afterWrite(cluster, 'specs/', () => coordination.wipeDocuments())
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  expect(orders.role).toBe('primary')
+})
+
+test('so is a removal', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await a.token('orders', { replicas: 0, primary: 'self' })
+  const { coordination } = cluster.world
+  const backup = coordination.backup()
+  afterWrite(cluster, 'specs/', () => coordination.restore(backup))
+  await a.remove('orders')
+  expect(cluster.assignment('orders')?.incarnation).toBe(2)
+})

@@ -1,0 +1,77 @@
+/**
+ * A token that an application asks for: creates it, or claims it, or finds it, and follows it until it has a primary. The controller carries it out.
+ */
+import type { Clock } from '../contract/index.js'
+import { generationOf, type Spec } from '../engine/documents.js'
+import type { Role } from './api.js'
+import { carriedOut } from './carried-out.js'
+import { unknownToken } from './copy-errors.js'
+import type { Directory } from './directory.js'
+import type { Membership } from './membership.js'
+import type { TokenSettings } from './method-options.js'
+import type { TokenSpecs } from './token-specs.js'
+
+export interface CreationContext {
+  readonly node: string
+  readonly membership: Membership
+  readonly directory: Directory
+  readonly specs: TokenSpecs
+  readonly clock: Clock
+  copy(token: string): { readonly role: Role; readonly machine: unknown } | undefined
+}
+
+/**
+ * Resolves when the token has a live primary; with `primary: 'self'`, when this node serves it, unless somebody has handed it elsewhere
+ * meanwhile.
+ * @throws KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_TOKEN_UNKNOWN when it is removed meanwhile,
+ * KAGAMI_TOKEN_FAILED, KAGAMI_STORE_FULL, the signal's reason
+ */
+export async function createToken(
+  token: string,
+  wanted: TokenSettings,
+  adopt: boolean,
+  context: CreationContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const { node, directory, membership, specs } = context
+  const before = generationOf(directory.assignment(token)?.incarnation ?? 0)
+  let spec: Spec | undefined
+  const isLive = (member: string | undefined): boolean => membership.members.some((live) => live.member === member)
+  const ask = async (signal: AbortSignal): Promise<void> => {
+    spec = await specs.ensure(token, wanted, adopt, signal)
+  }
+  const stands = (): boolean => {
+    const latest = directory.spec(token)
+    if (latest === undefined || spec === undefined || latest.generation < spec.generation) return false
+    const claim = claimOf(spec, node)
+    return claim === undefined || latest.handover?.nonce === claim
+  }
+  const done = (): boolean => {
+    if (spec === undefined) return false
+    const latest = directory.spec(token)
+    if (latest?.removed && latest.generation >= spec.generation) throw unknownToken(token)
+    const assignment = directory.assignment(token)
+    if (assignment?.phase !== 'open' || generationOf(assignment.incarnation) < spec.generation) return false
+    const mine = isOwner(spec, node)
+    const claim = claimOf(spec, node)
+    const created = mine && spec.generation > before
+    const claimed = claim !== undefined && assignment.handoverGivenUp !== claim
+    // An owner that returns finds itself named as the primary by what its former run has left.
+    const returns = mine && assignment.primary?.node === spec.owner
+    if (!created && !claimed && !returns) return isLive(assignment.primary?.member)
+    const copy = context.copy(token)
+    // Throws where the copy has failed: it will never serve.
+    if (copy?.role === 'failed') void copy.machine
+    return copy?.role === 'primary'
+  }
+  await carriedOut({ ask, stands, done }, context, signal)
+}
+
+function isOwner(spec: Spec, node: string): boolean {
+  return spec.primary === 'self' && spec.owner === node
+}
+
+/** The handover that brings the primary to the owner, if this node is the owner and asks for it. */
+function claimOf(spec: Spec, node: string): string | undefined {
+  return isOwner(spec, node) && spec.handover?.to === node ? spec.handover.nonce : undefined
+}
