@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { KagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { AdapterContext, CallOptions, CommitLog, LogAddress, Offset, TokenLog } from '@kagami/core/contract'
 import { AdapterLife } from './adapter-life.js'
 import { Alarm } from './alarm.js'
@@ -166,6 +166,10 @@ export class EmbeddedCommitLog implements CommitLog {
     return this.#with(store, address, async (journal) => {
       await journal.settle()
       return journal.chain.start === journal.end
+    }).catch((error: unknown) => {
+      // What is damaged holds something.
+      if (isKagamiError(error, 'KAGAMI_LOG_LOST_TAIL')) return false
+      throw error
     })
   }
 

@@ -140,7 +140,7 @@ export function parseOrTell(
     if (!(error instanceof DamagedRecord)) throw error
     throw new KagamiError(
       'KAGAMI_LOG_LOST_TAIL',
-      `${segment.path} is damaged at byte ${error.position}, below records that were acknowledged later: restore the file from a backup, or create the token anew`,
+      `${segment.path} is damaged at byte ${error.position}, below records that were acknowledged later: restore the file from a backup, or remove the token and create it anew`,
       { details: { path: segment.path, position: error.position } },
     )
   }

@@ -203,6 +203,9 @@ describe('a log that was cut or damaged', () => {
       const handle = await reopened(dir, address)
       const read = readTexts(handle, 0n)
       await expect(read, `damaged at ${at}`).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+      const { log } = await startNode(dir, 'other')
+      expect(await log.find('orders', none, options)).toEqual([address])
+      expect(await log.allocate('orders', none, options)).not.toBe(address)
       await expect(read).rejects.toThrow(path)
       await expect(handle.append(Buffer.from('x'), options)).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
     }

@@ -2,7 +2,14 @@
  * What a log tells of a token when nobody else remembers it: which incarnation is in force, how far its epochs have gone, and where its
  * records end. Reads frames and applies nothing.
  */
-import type { CommitLog, Offset, SnapshotStore, TokenLog } from '../contract/index.js'
+import {
+  isKagamiError,
+  type CommitLog,
+  type KagamiError,
+  type Offset,
+  type SnapshotStore,
+  type TokenLog,
+} from '../contract/index.js'
 import type { LogRef } from '../engine/documents.js'
 import { compareEpochs } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
@@ -72,6 +79,17 @@ export interface LeftBehind {
   /** The highest incarnation that anything shows, ended or not; 0: there is nothing of the token. */
   readonly incarnation: number
   readonly snapshots: number
+  /** Why one of its logs can't be read, and never will be, if there is such a one. Nothing of it counts above. */
+  readonly unreadable: KagamiError | undefined
+}
+
+/** Whether a log is damaged, so that looking at it again is of no use. */
+export function isDamage(error: unknown): error is KagamiError {
+  return (
+    isKagamiError(error) &&
+    !error.retryable &&
+    (error.code === 'KAGAMI_BAD_FRAME' || error.code === 'KAGAMI_LOG_LOST_TAIL')
+  )
 }
 
 /** Looks for what a token has left in the commit log and the snapshot store, in logs outside `inUse`. */
@@ -83,6 +101,7 @@ export async function findLeftBehind(
   const snapshots = newestFirst(await store.list(token, { signal }))
   let alive: LeftBehind['alive'] = null
   let incarnation = 0
+  let unreadable: KagamiError | undefined
   for (const address of await log.find(token, inUse, { signal })) {
     const opened = await log.open(address, { token, signal })
     try {
@@ -94,6 +113,9 @@ export async function findLeftBehind(
         epoch: history.epoch,
         log: { address, identity: opened.identity },
       }
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      unreadable ??= error
     } finally {
       await opened.close()
     }
@@ -104,5 +126,5 @@ export async function findLeftBehind(
     incarnation = newest.incarnation
     alive = { incarnation: newest.incarnation, epoch: newest.epoch, log: newest.log }
   }
-  return { alive, incarnation, snapshots: snapshots.length }
+  return { alive, incarnation, snapshots: snapshots.length, unreadable }
 }

@@ -281,7 +281,7 @@ function lostTail(token: string, ref: SnapshotRef): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_LOST_TAIL',
     `the log of '${token}' ends before ${ref.meta.anchor.offset}, which snapshot ${ref.meta.id} has read: the log has lost acknowledged records. ` +
-      'Bring the log back, or adopt the token from the snapshot into a new one',
+      'Bring the log back, or remove the token and create it anew',
     { details: { token, snapshot: ref.meta.id } },
   )
 }

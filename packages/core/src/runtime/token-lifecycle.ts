@@ -14,7 +14,7 @@ import {
 import { copiesOf } from '../engine/assignment-steps.js'
 import { generationOf, incarnationAbove, type Assignment, type LogRef, type Spec } from '../engine/documents.js'
 import { decodeFrame, encodeFrame } from '../engine/frame.js'
-import { findLeftBehind, readHistory, type LogHistory } from './log-history.js'
+import { findLeftBehind, isDamage, readHistory, type LogHistory } from './log-history.js'
 
 export interface LifecycleContext {
   readonly log: CommitLog
@@ -47,6 +47,8 @@ export async function beginIncarnation(
   const ended = before === undefined ? 0 : before.incarnation - (before.phase === 'opening' ? 1 : 0)
   if (adopt !== null && adopt.incarnation > ended) return adoptIncarnation(token, adopt, holders)
   const found = await findLeftBehind(token, held, context)
+  // Where it is known that the token has ended, a damaged log is what it has left. Else it may hold what nobody knows of.
+  if (before === undefined && found.unreadable !== undefined) throw found.unreadable
   if (found.alive !== null && found.alive.incarnation > ended) return adoptIncarnation(token, found.alive, holders)
   const above = Math.max(ended, found.incarnation)
   if (spec.removed) {
@@ -66,7 +68,8 @@ export async function newerIncarnation(
   { token, incarnation }: Assignment,
   held: ReadonlySet<string>,
 ): Promise<Assignment | undefined> {
-  const { alive } = await findLeftBehind(token, held, context)
+  const { alive, unreadable } = await findLeftBehind(token, held, context)
+  if (unreadable !== undefined) throw unreadable
   return alive === null || alive.incarnation <= incarnation ? undefined : adoptIncarnation(token, alive, [])
 }
 
@@ -103,7 +106,9 @@ export async function isNew(
   held: ReadonlySet<string>,
 ): Promise<boolean> {
   const { log, signal } = context
-  if ((await findLeftBehind(token, held, context)).incarnation >= incarnation) return false
+  const found = await findLeftBehind(token, held, context)
+  if (found.unreadable !== undefined) throw found.unreadable
+  if (found.incarnation >= incarnation) return false
   const opened = await log.open(ref.address, { token, signal })
   try {
     if (opened.identity !== ref.identity) return false
@@ -125,11 +130,11 @@ export async function openIncarnation(context: LifecycleContext, assignment: Ass
 
 /**
  * Writes the frame that ends the incarnation, and reads it back: from then on nothing pending can be applied. Nor can it where the log itself is
- * gone.
+ * gone, or damaged.
  */
 export async function endIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
   const incarnation = 2 * generationOf(assignment.incarnation)
-  const history = await unlessReplaced(appendOpen(context, assignment, incarnation, true))
+  const history = await unlessLost(appendOpen(context, assignment, incarnation, true))
   if (history !== undefined && !isInForce(history, incarnation, true)) return corrected(assignment, history)
   return { ...assignment, incarnation, phase: 'deleted', primary: null, replicas: [], snapshotter: null }
 }
@@ -138,7 +143,7 @@ export async function endIncarnation(context: LifecycleContext, assignment: Assi
 export async function cleanUp(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
   const { store, signal } = context
   const { token, incarnation } = assignment
-  const history = await unlessReplaced(releaseLog(context, assignment))
+  const history = await unlessLost(releaseLog(context, assignment))
   if (history !== undefined && history.incarnation > incarnation) return corrected(assignment, history)
   for (const ref of await store.list(token, { signal })) {
     if (ref.meta.incarnation < incarnation) await store.delete(token, ref.meta.id, { signal })
@@ -164,12 +169,15 @@ async function releaseLog(
   }
 }
 
-/** Undefined where the log is not there any more: it holds nothing of the token, and never will. */
-async function unlessReplaced(work: Promise<LogHistory>): Promise<LogHistory | undefined> {
+/**
+ * Undefined where the log is not there any more, or is damaged: nobody can read what it holds of the token. What is damaged stays where it is, since
+ * it can't be seen whether another token has records there.
+ */
+async function unlessLost(work: Promise<LogHistory>): Promise<LogHistory | undefined> {
   try {
     return await work
   } catch (error) {
-    if (isKagamiError(error, 'KAGAMI_LOG_REPLACED')) return undefined
+    if (isKagamiError(error, 'KAGAMI_LOG_REPLACED') || isDamage(error)) return undefined
     throw error
   }
 }

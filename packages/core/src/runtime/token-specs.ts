@@ -150,6 +150,7 @@ export class TokenSpecs {
       if (opened && assignment.token !== token) inUse.add(assignment.log.address)
     }
     const found = await findLeftBehind(token, inUse, { log, store, signal })
+    if (found.unreadable !== undefined) throw found.unreadable
     if (found.alive !== null && !adopt) {
       const { address } = found.alive.log
       throw new KagamiError(
