@@ -86,11 +86,12 @@ export class TokenSpecs {
    */
   async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<Spec> {
     const spec = await this.#update(token, signal, (current) => {
-      if (current === undefined) throw unknownToken(token)
-      const latest = Math.max(current.generation, this.#assigned(token))
-      if (generation !== undefined && (current.removed || latest > generation)) return current
-      if (current.removed) throw unknownToken(token)
-      return { ...current, generation: latest, removed: true, handover: null }
+      const latest = Math.max(current?.generation ?? 0, this.#assigned(token))
+      if (current !== undefined && generation !== undefined && (current.removed || latest > generation)) return current
+      // Where the spec is lost, or older than what is assigned, there is something to remove all the same.
+      const over = current === undefined ? latest === 0 : current.removed && latest === current.generation
+      if (over) throw unknownToken(token)
+      return { ...(current ?? forgotten(token)), generation: latest, removed: true, handover: null }
     })
     return spec as Spec
   }
@@ -194,5 +195,20 @@ export class TokenSpecs {
         await sleep(clock, backoffMs(failures, { first: 5, longest: 500 }, random), signal)
       }
     }
+  }
+}
+
+/** What stands for the options of a token of which only the assignment is left. */
+function forgotten(token: string): Omit<Spec, 'generation' | 'removed'> {
+  return {
+    token,
+    replicas: 0,
+    weight: 1,
+    primary: 'balanced',
+    owner: null,
+    failover: 'promote',
+    failback: false,
+    handover: null,
+    adopt: null,
   }
 }

@@ -22,17 +22,18 @@ const wanted: Spec = {
 }
 
 /** Specs over a coordinator that holds one, and what was written to it. */
-function specsWith(spec: Spec): { readonly specs: TokenSpecs; readonly written: Spec[] } {
+function specsWith(spec: Spec | undefined, incarnation = 0): { readonly specs: TokenSpecs; readonly written: Spec[] } {
   const written: Spec[] = []
   const session = {
-    read: () => Promise.resolve({ name: '', version: 1, bytes: specDocument.encode({ tokens: [spec] }) }),
+    read: () => Promise.resolve({ name: '', version: 1, bytes: specDocument.encode({ tokens: spec ? [spec] : [] }) }),
     write: (_name: string, bytes: Uint8Array) => {
       written.push(...specDocument.decode(bytes, '').tokens)
       return Promise.resolve(2)
     },
   } as unknown as Session
   const { clock, random } = systemSeams()
-  const context = { node: 'a', clock, random, session: () => session, assignment: () => undefined }
+  const assignment = () => (incarnation > 0 ? { token: 'orders', incarnation, phase: 'open' } : undefined)
+  const context = { node: 'a', clock, random, session: () => session, assignment }
   return { specs: new TokenSpecs(context as unknown as SpecsContext), written }
 }
 
@@ -50,4 +51,15 @@ test('a removal that is asked for again leaves alone what was created since', as
   const { specs, written } = specsWith({ ...wanted, generation: 2 })
   await specs.remove('orders', 1, signal)
   expect(written).toEqual([])
+})
+
+test('a token whose spec is lost, or older than its assignment, can be removed', async () => {
+  for (const spec of [undefined, { ...wanted, removed: true }]) {
+    const { specs, written } = specsWith(spec, 3)
+    await specs.remove('orders', undefined, signal)
+    expect(written).toMatchObject([{ token: 'orders', generation: 2, removed: true }])
+  }
+  await expect(specsWith(undefined).specs.remove('orders', undefined, signal)).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_UNKNOWN',
+  })
 })

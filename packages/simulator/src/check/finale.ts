@@ -72,7 +72,8 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
     const copies = cluster
       .ready()
       .flatMap(({ kagami }) => kagami.health().copies.filter((copy) => copy.token === token))
-    if (truth === undefined && copies.some((copy) => copy.phase === 'failed')) workload.remove(token)
+    const located = cluster.ready().some(({ kagami }) => kagami.locate(token) !== undefined)
+    if (truth === undefined && located && copies.some((copy) => copy.phase === 'failed')) workload.remove(token)
     else workload.ensure(token)
     return waitsFor(`${token} has no primary`)
   }
