@@ -51,7 +51,8 @@ export class Copies<R, C> {
         return copy.contradict(assignment.log)
       this.#retire(token, copy)
     }
-    if (!wanted || this.#failed.get(token)?.member === this.#context.member()) return
+    const failed = this.#failed.get(token)
+    if (!wanted || (failed !== undefined && failed.member === this.#context.member())) return
     // The next incarnation, or the same one again, waits until the one before has learnt how its entries ended.
     if (this.#retiring.has(token)) return
     const opened = new Copy(this.#context, assignment)

@@ -268,3 +268,34 @@ test('creating a token whose log exists is refused unless it is adopted, and ado
   await adopted.replicate(bytes('two'))
   expect((adopted.state as Ledger).lines).toEqual(['one', 'two'])
 })
+
+test('a copy that is given back while it still settles is opened again, also without a session', async () => {
+  await using cluster = new TestCluster()
+  const coordinator = cluster.world.coordinator({ sessionTimeoutMs: 500 })
+  const connect = coordinator.connect.bind(coordinator)
+  let mayConnect = Promise.resolve()
+  coordinator.connect = async (options) => {
+    await mayConnect
+    return connect(options)
+  }
+  const b = await cluster.start('b')
+  const a = await cluster.start('a', { coordinator })
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  const mendLog = cluster.world.logs.cut('a')
+  const pending = orders.replicate(bytes('one')).catch((error: unknown) => error)
+  await b.handover('orders', { to: 'b' })
+  await b.alter('orders', { replicas: 0 })
+  await eventually(() => a.health().copies.length === 0, 'the copy is taken away')
+  await b.alter('orders', { replicas: 1 })
+  await eventually(() => a.locate('orders')?.replicas.length === 1, 'it is given back')
+  let goOn: () => void = () => undefined
+  mayConnect = new Promise((resolve) => (goOn = resolve))
+  cluster.world.coordination.expire('a')
+  await eventually(() => a.health().member === undefined, 'the session has expired')
+  mendLog()
+  expect(await pending).toMatchObject({ code: 'KAGAMI_NOT_PRIMARY' })
+  await eventually(() => a.health().copies.length === 1, 'the copy is opened again')
+  expect(a.health().member).toBeUndefined()
+  goOn()
+})
