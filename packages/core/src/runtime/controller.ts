@@ -46,7 +46,7 @@ import {
   newerIncarnation,
   type LifecycleContext,
 } from './token-lifecycle.js'
-import { backoffMs, linkedAbort, Semaphore, sleep, Wakeup } from './waiting.js'
+import { backoffMs, linkedAbort, listenForAbort, Semaphore, sleep, Wakeup } from './waiting.js'
 
 /** Tokens whose logs are created or deleted at once. */
 const LIFECYCLES_AT_ONCE = 8
@@ -177,7 +177,7 @@ class ControllerTerm {
       this.#stop(error)
     })
     if (signal.aborted) this.#scope.abort(signal.reason)
-    signal.addEventListener('abort', () => this.#scope.abort(signal.reason), { once: true })
+    listenForAbort(signal, () => this.#scope.abort(signal.reason))
   }
 
   async run(): Promise<void> {

@@ -18,7 +18,7 @@ import { appendWithin } from './append.js'
 import { overloaded } from './copy-errors.js'
 import { LogTrouble } from './log-trouble.js'
 import type { Limits } from './options.js'
-import { backoffMs } from './waiting.js'
+import { backoffMs, listenForAbort } from './waiting.js'
 
 /** An entry on its way. */
 export interface PendingEntry {
@@ -240,7 +240,7 @@ export class Replicator {
         indeterminate(this.#context.token, 'the call was aborted after its entry had been sealed', signal.reason),
       )
     }
-    signal.addEventListener('abort', onAbort, { once: true })
+    listenForAbort(signal, onAbort)
     entry.forget = () => signal.removeEventListener('abort', onAbort)
   }
 

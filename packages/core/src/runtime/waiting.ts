@@ -4,6 +4,17 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock, Random } from '../contract/index.js'
 
+const unlimited = new WeakSet<AbortSignal>()
+
+/** Listens once. An application may give one signal to any number of calls at a time, which Node would take for a leak. */
+export function listenForAbort(signal: AbortSignal, onAbort: () => void): void {
+  if (signal instanceof AbortSignal && !unlimited.has(signal)) {
+    setMaxListeners(0, signal)
+    unlimited.add(signal)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+}
+
 /** Resolves after `ms`, or rejects with the signal's reason. */
 export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -16,7 +27,7 @@ export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
       signal.removeEventListener('abort', onAbort)
       resolve()
     })
-    signal.addEventListener('abort', onAbort, { once: true })
+    listenForAbort(signal, onAbort)
   })
 }
 
@@ -24,7 +35,7 @@ export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+    else listenForAbort(signal, () => resolve())
   })
 }
 
@@ -44,7 +55,7 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefine
       return reject(signal.reason as Error)
     }
     const onAbort = (): void => reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort, { once: true })
+    listenForAbort(signal, onAbort)
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }
@@ -63,7 +74,7 @@ export function linkedAbort(...parents: readonly AbortSignal[]): {
   }
   for (const { parent, onAbort } of listeners) {
     if (parent.aborted) onAbort()
-    else parent.addEventListener('abort', onAbort, { once: true })
+    else listenForAbort(parent, onAbort)
   }
   return {
     signal: controller.signal,
@@ -115,7 +126,7 @@ export class Wakeup {
           this.#resolve = undefined
           done()
         })
-        signal.addEventListener('abort', onAbort, { once: true })
+        listenForAbort(signal, onAbort)
         this.#resolve = done
       })
     }
@@ -148,7 +159,7 @@ export class Semaphore {
           if (at >= 0) this.#waiting.splice(at, 1)
           reject(signal.reason as Error)
         }
-        signal.addEventListener('abort', onAbort, { once: true })
+        listenForAbort(signal, onAbort)
         this.#waiting.push(turn)
       })
     }

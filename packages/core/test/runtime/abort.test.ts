@@ -239,3 +239,22 @@ describe('a start that is aborted rejects with the reason, leaves no listener, a
     await cluster.start('a')
   })
 })
+
+test('one signal may be given to any number of calls at once', async () => {
+  const warned: string[] = []
+  const onWarning = ({ name }: Error): void => void warned.push(name)
+  process.on('warning', onWarning)
+  try {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a')
+    const { signal } = new AbortController()
+    const names = Array.from({ length: 20 }, (_, i) => `token-${i}`)
+    const tokens = await Promise.all(names.map((name) => a.token(name, { replicas: 0, primary: 'self', signal })))
+    await Promise.all(tokens.flatMap((token) => [token.replicate(bytes('x'), { signal }), token.sync({ signal })]))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+  } finally {
+    process.off('warning', onWarning)
+  }
+  expect(warned).toEqual([])
+})
