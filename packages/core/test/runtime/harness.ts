@@ -2,7 +2,15 @@
 import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
 import { evenPlacement } from '@kagami/placement-even'
 import type { CommitLog, SnapshotMeta } from '../../src/contract/index.js'
-import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
+import {
+  assignmentDocument,
+  bucketOf,
+  reportDocument,
+  specDocument,
+  type Assignment,
+  type CopyReport,
+  type Spec,
+} from '../../src/engine/documents.js'
 import {
   createKagami,
   systemSeams,
@@ -98,6 +106,12 @@ export class TestCluster implements AsyncDisposable {
   assignment(token: string): Assignment | undefined {
     const bytes = this.#document(`assignments/${bucketOf(token)}`)
     return bytes && assignmentDocument.decode(bytes, '').tokens.find((assignment) => assignment.token === token)
+  }
+
+  /** What a node has told of its copy of a token. */
+  report(node: string, token: string): CopyReport | undefined {
+    const bytes = this.#document(`reports/${node}/${bucketOf(token)}`)
+    return bytes && reportDocument.decode(bytes, '').tokens.find((report) => report.token === token)
   }
 
   /** What the coordinator's document says that people want of a token. */

@@ -1,0 +1,60 @@
+/** What the members report of their copies, as the controller last heard. Reports of a member that is over say nothing. */
+import type { Document } from '../contract/index.js'
+import { reportDocument, type CopyReport } from '../engine/documents.js'
+import type { AssignmentTable } from './assignment-table.js'
+import { DocumentTable } from './directory.js'
+import type { LiveMember } from './membership.js'
+
+interface ReportEntry {
+  /** Node and token: the table's key. */
+  readonly token: string
+  readonly member: string
+  readonly report: CopyReport
+}
+
+export class CopyReports {
+  readonly #entries = new DocumentTable<ReportEntry>(decodeReports)
+
+  update(documents: ReadonlyMap<string, Document>, onBad: (name: string, error: unknown) => void): void {
+    this.#entries.update(documents, onBad)
+  }
+
+  /** What this member of the node says of its copy. */
+  of(node: string, member: string | undefined, token: string): CopyReport | undefined {
+    const entry = this.#entries.get(reportKey(node, token))
+    return entry !== undefined && entry.member === member ? entry.report : undefined
+  }
+
+  /** The logs of which a live node says that it follows them as assigned. Costs a look at every report. */
+  logsHeld(table: AssignmentTable, members: readonly LiveMember[]): ReadonlySet<string> {
+    const live = new Set(members.map(({ member }) => member))
+    const held = new Set<string>()
+    for (const { member, report } of this.#entries.values()) {
+      if (!live.has(member) || report.phase !== 'running' || report.seen !== null) continue
+      const assignment = table.get(report.token)
+      if (assignment?.phase === 'open' && assignment.incarnation === report.incarnation)
+        held.add(assignment.log.address)
+    }
+    return held
+  }
+
+  /** The live nodes that report a copy, sorted. */
+  holders(token: string, members: readonly LiveMember[]): string[] {
+    const holders: string[] = []
+    for (const { node, member } of members) {
+      const report = this.of(node, member, token)
+      if (report !== undefined && report.phase !== 'failed') holders.push(node)
+    }
+    return holders.sort()
+  }
+}
+
+function reportKey(node: string, token: string): string {
+  return `${node}/${token}`
+}
+
+function decodeReports(bytes: Uint8Array, name: string): readonly ReportEntry[] {
+  const { member, tokens } = reportDocument.decode(bytes, name)
+  const node = name.split('/')[1] ?? ''
+  return tokens.map((report) => ({ token: reportKey(node, report.token), member, report }))
+}

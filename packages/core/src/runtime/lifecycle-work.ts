@@ -1,0 +1,210 @@
+/**
+ * The slow work on tokens that a controller has under way during its rule: which log goes to whom, what is to be done next in each token's life, again
+ * and again where it fails. What is done is in token-lifecycle.ts.
+ */
+import { isKagamiError, type CommitLog, type Seams, type SnapshotStore } from '../contract/index.js'
+import { heal, type ClusterView } from '../engine/assignment-steps.js'
+import { generationOf, type Assignment, type Spec } from '../engine/documents.js'
+import type { AssignmentTable } from './assignment-table.js'
+import type { CopyReports } from './copy-reports.js'
+import type { LiveMember } from './membership.js'
+import type { Scope } from './scope.js'
+import {
+  beginIncarnation,
+  cleanUp,
+  endIncarnation,
+  isNew,
+  newerIncarnation,
+  openIncarnation,
+  type LifecycleContext,
+} from './token-lifecycle.js'
+import { backoffMs, Semaphore, sleep } from './waiting.js'
+
+/** Tokens whose logs are created or deleted at once. */
+const AT_ONCE = 8
+/** Between two looks for a newer incarnation of one token. */
+const SEEK_MS = 5_000
+
+export interface LifecycleWorkContext {
+  readonly seams: Seams
+  readonly log: CommitLog
+  readonly store: SnapshotStore
+  readonly table: AssignmentTable
+  readonly reports: CopyReports
+  /** The live members, as last heard. */
+  members(): readonly LiveMember[]
+  /** Everything that is under way runs in it, and ends with it. */
+  readonly scope: Scope
+  /** What hinders the work is put there, by what it is about. */
+  readonly problems: Map<string, string>
+  /** Work on a token is over: there may be more to do. */
+  onDone(): void
+}
+
+export class LifecycleWork {
+  readonly #context: LifecycleWorkContext
+  readonly #places = new Semaphore(AT_ONCE)
+  readonly #busy = new Set<string>()
+  /** Logs that were given to tokens whose assignments are yet to be written. */
+  readonly #reserved = new Set<string>()
+  /** The incarnations for which this rule has allocated a log that is yet to be opened. */
+  readonly #begun = new Map<string, number>()
+  /** When a newer incarnation of a token was looked for last. */
+  readonly #soughtAtMs = new Map<string, number>()
+  #held: ReadonlySet<string> | undefined
+
+  constructor(context: LifecycleWorkContext) {
+    this.#context = context
+  }
+
+  /** A round begins: what the last one has seen is out of date. */
+  beginRound(): void {
+    this.#held = undefined
+  }
+
+  /** Begins what a token's life needs next. True when its assignment is not to be touched otherwise. */
+  attend(spec: Spec, assignment: Assignment | undefined, view: ClusterView): boolean {
+    const { token } = spec
+    if (this.#busy.has(token)) return true
+    const healed = assignment === undefined ? undefined : heal(assignment, view)
+    if (assignment !== undefined && healed !== undefined && healed.incarnation > assignment.incarnation) {
+      this.#begin(token, () => Promise.resolve(healed))
+      return true
+    }
+    // A token that is gone though its spec is not removed: it was created again, or the log knew of a deletion that the documents have lost.
+    if (assignment === undefined || assignment.phase === 'gone') {
+      const settled =
+        assignment !== undefined && spec.removed && generationOf(assignment.incarnation) >= spec.generation
+      if (!settled) this.#begin(token, (context) => this.#beginIncarnation(context, spec, assignment))
+      return true
+    }
+    const generation = generationOf(assignment.incarnation)
+    const ended = spec.generation > generation || (spec.generation === generation && spec.removed)
+    switch (assignment.phase) {
+      case 'opening':
+        this.#begin(token, (context) => this.#openIncarnation(context, spec, assignment))
+        return true
+      case 'open':
+        if (!ended) return false
+        this.#begin(token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
+        return true
+      case 'deleting':
+        this.#begin(token, (context) => endIncarnation(context, assignment))
+        return true
+      case 'deleted':
+        // Copies that still settle what was pending read the log to its end first.
+        if (this.#holders(token).length === 0) this.#begin(token, (context) => cleanUp(context, assignment))
+        return true
+    }
+  }
+
+  /**
+   * No node finds the beginning of this incarnation: if there is a newer one, the documents have gone back, and nobody is left who would tell.
+   */
+  seekNewer(assignment: Assignment, view: ClusterView): void {
+    const { token } = assignment
+    const reports = [...view.nodes.keys()]
+      .map((node) => view.report(node, token))
+      .filter((report) => report !== undefined)
+    if (!reports.some(({ error }) => error === 'KAGAMI_LOG_GAP' || error === 'KAGAMI_LOG_REPLACED')) return
+    if (reports.some(({ phase }) => phase !== 'failed')) return
+    const nowMs = this.#context.seams.clock.monotonicMs()
+    if (nowMs - (this.#soughtAtMs.get(token) ?? -Infinity) < SEEK_MS) return
+    this.#soughtAtMs.set(token, nowMs)
+    this.#begin(token, async (context) => {
+      const newer = await newerIncarnation(context, assignment, this.#logsHeld())
+      if (newer !== undefined) this.#soughtAtMs.delete(token)
+      return newer
+    })
+  }
+
+  /** Does the work, again and again where it fails, and writes what comes out. */
+  #begin(token: string, work: (context: LifecycleContext) => Promise<Assignment | undefined>): void {
+    const { log, store, problems, scope } = this.#context
+    const { clock, random, logger } = this.#context.seams
+    this.#busy.add(token)
+    scope.spawn(`work on '${token}'`, async (signal) => {
+      for (let failures = 0; ; failures++) {
+        const release = await this.#places.acquire(signal)
+        try {
+          const next = await work({ log, store, clock, signal })
+          if (next === undefined) break
+          await this.#context.table.put([next])
+          // From here on the table says who has the log.
+          this.#reserved.delete(next.log.address)
+          break
+        } catch (error) {
+          if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST'))
+            throw error
+          signal.throwIfAborted()
+          logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
+          problems.set(`token ${token}`, `work on token '${token}' fails: ${String(error)}`)
+        } finally {
+          release()
+        }
+        await sleep(clock, backoffMs(failures, { first: 50, longest: 2000 }, random), signal)
+      }
+      this.#busy.delete(token)
+      problems.delete(`token ${token}`)
+      this.#context.onDone()
+    })
+  }
+
+  /**
+   * Whether another token was given this token's log before it. A document that a deposed controller was the first to write can't be fenced, so
+   * two controllers may have given one empty log away twice. As long as it isn't opened nothing is in it.
+   */
+  #shares(assignment: Assignment): boolean {
+    for (const other of this.#context.table.values()) {
+      if (other.token === assignment.token || other.log.address !== assignment.log.address) continue
+      if (other.phase !== 'gone' && (other.phase !== 'opening' || other.token < assignment.token)) return true
+    }
+    return false
+  }
+
+  async #beginIncarnation(context: LifecycleContext, spec: Spec, before: Assignment | undefined): Promise<Assignment> {
+    const { token } = spec
+    const inUse = this.#logsInUse()
+    const next = await beginIncarnation(context, spec, before, {
+      inUse,
+      held: this.#logsHeld(),
+      holders: this.#holders(token),
+    })
+    if (next.phase !== 'opening') return next
+    // Two tokens that are created at once may be given the same empty log: the second asks again.
+    if (this.#logsInUse().has(next.log.address)) return this.#beginIncarnation(context, spec, before)
+    this.#reserved.add(next.log.address)
+    this.#begun.set(token, next.incarnation)
+    return next
+  }
+
+  /** Opens it in the log that it was given, or gives it another where that one is not its own or not there any more. */
+  async #openIncarnation(context: LifecycleContext, spec: Spec, assignment: Assignment): Promise<Assignment> {
+    const begunHere = this.#begun.get(assignment.token) === assignment.incarnation
+    const opens = !this.#shares(assignment) && (begunHere || (await isNew(context, assignment, this.#logsHeld())))
+    if (!opens) return this.#beginIncarnation(context, spec, assignment)
+    try {
+      const opened = await openIncarnation(context, assignment)
+      this.#begun.delete(assignment.token)
+      return opened
+    } catch (error) {
+      if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
+      return this.#beginIncarnation(context, spec, assignment)
+    }
+  }
+
+  #logsInUse(): ReadonlySet<string> {
+    const inUse = new Set(this.#reserved)
+    for (const { phase, log } of this.#context.table.values()) if (phase !== 'gone') inUse.add(log.address)
+    return inUse
+  }
+
+  /** Asked for once in a round: it costs a look at every report. */
+  #logsHeld(): ReadonlySet<string> {
+    return (this.#held ??= this.#context.reports.logsHeld(this.#context.table, this.#context.members()))
+  }
+
+  #holders(token: string): string[] {
+    return this.#context.reports.holders(token, this.#context.members())
+  }
+}
