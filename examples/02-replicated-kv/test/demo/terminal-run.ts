@@ -20,9 +20,11 @@ export class TerminalRun implements AsyncDisposable {
   constructor(args: readonly string[]) {
     // With job control, as in an interactive shell, the command gets a process group of its own.
     const command = `stty cols ${COLUMNS} rows ${ROWS}; set -m; npm run demo -- ${args.join(' ')}`
+    // From Node 22 on npm keeps a cache of its own code in the temporary folder.
+    const npm = { NODE_DISABLE_COMPILE_CACHE: '1' }
     this.#script = spawn('script', ['--quiet', '--return', '--flush', '--command', command, '/dev/null'], {
       cwd: ROOT,
-      env: { ...environment(), ...this.#sandbox.env, SHELL: '/bin/sh', TERM: 'xterm-256color' },
+      env: { ...environment(), ...npm, ...this.#sandbox.env, SHELL: '/bin/sh', TERM: 'xterm-256color' },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.ended = new Promise((resolve, reject) => {
