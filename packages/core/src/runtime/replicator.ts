@@ -225,23 +225,30 @@ export class Replicator {
 
   #listen(entry: PendingEntry, signal: AbortSignal): void {
     const onAbort = (): void => {
-      const at = this.#waiting.indexOf(entry)
-      if (at >= 0) {
-        this.#waiting.splice(at, 1)
-        this.#waitingBytes -= entry.bytes.length
-        return entry.reject(signal.reason)
+      if (!this.#takeBack(entry)) {
+        const { token } = this.#context
+        return entry.reject(indeterminate(token, 'the call was aborted after its entry had been sealed', signal.reason))
       }
-      if (this.#terms.some((term) => term.takeBack(entry))) {
-        this.#release([entry])
-        this.#admitWaiting()
-        return entry.reject(signal.reason)
-      }
-      entry.reject(
-        indeterminate(this.#context.token, 'the call was aborted after its entry had been sealed', signal.reason),
-      )
+      entry.reject(signal.reason)
+      // What waits behind it may fit now, and it may take long until anything else lets it in.
+      this.#admitWaiting()
+      this.#queuePump()
     }
     listenForAbort(signal, onAbort)
     entry.forget = () => signal.removeEventListener('abort', onAbort)
+  }
+
+  /** Takes an entry back that is not sealed yet. False when it is too late. */
+  #takeBack(entry: PendingEntry): boolean {
+    const at = this.#waiting.indexOf(entry)
+    if (at >= 0) {
+      this.#waiting.splice(at, 1)
+      this.#waitingBytes -= entry.bytes.length
+      return true
+    }
+    if (!this.#terms.some((term) => term.takeBack(entry))) return false
+    this.#release([entry])
+    return true
   }
 
   #queuePump(): void {

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import type { CallOptions, Coordinator, Session } from '../../src/contract/index.js'
+import type { CallOptions, CommitLog, Coordinator, Session, TokenLog } from '../../src/contract/index.js'
 import type { Kagami, Token } from '../../src/index.js'
 import type { Ledger } from './harness.js'
 import { untilAborted } from './adapters.js'
@@ -173,6 +173,41 @@ test('replicate that waits for a place in flight rejects with the reason, and th
   mend()
   await Promise.all([first, last])
   expect((orders.state as Ledger).lines).toEqual(['first', 'last'])
+})
+
+test('an abort of a call that waits lets in what waits behind it, though nothing else happens', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog({ appendsInFlight: 2 })
+  let hangs = false
+  const hung: Buffer[] = []
+  const a = await cluster.start('a', {
+    log: delegate<CommitLog>(log, {
+      open: async (...call: Parameters<CommitLog['open']>) => {
+        const opened = await log.open(...call)
+        const append = (...[record, options]: Parameters<TokenLog['append']>): Promise<bigint> => {
+          if (!hangs) return opened.append(record, options)
+          hung.push(Buffer.from(record))
+          return untilAborted(options.signal)
+        }
+        return delegate<TokenLog>(opened, { append })
+      },
+    }),
+    // No look at the log, and no repeated append, comes to the help of what waits.
+    limits: { maxInFlightBytes: 100, lookMs: 600_000, appendTimeoutMs: 600_000 },
+  })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  hangs = true
+  const controller = new AbortController()
+  const first = orders.replicate(bytes('first'.padEnd(60))).catch(nothing)
+  const large = orders.replicate(bytes('large'.padEnd(60)), { signal: controller.signal })
+  const small = orders.replicate(bytes('small')).catch(nothing)
+  await eventually(() => hung.length === 1, 'the first is being appended')
+  controller.abort(reason)
+  await expect(large).rejects.toBe(reason)
+  await eventually(() => hung.length === 2, 'what waited behind it is being appended')
+  expect(hung.map((record) => record.includes('small'))).toEqual([false, true])
+  await a.stop({ deadlineMs: 100 })
+  await Promise.all([first, small])
 })
 
 test('replicate that was sealed rejects as indeterminate, with the reason as its cause, and the entry is applied', async () => {
