@@ -5,9 +5,10 @@
 import type { KagamiError } from '../contract/index.js'
 import { compareEpochs, type CopyState } from '../engine/admission.js'
 import type { Assignment, CopyReport } from '../engine/documents.js'
+import type { Term } from '../engine/term.js'
 import type { Fence, Role } from './api.js'
 import type { Events } from './events.js'
-import type { Replicator } from './replicator.js'
+import type { PendingEntry, Replicator } from './replicator.js'
 
 export interface RoleHooks {
   onPromote(context: { readonly signal: AbortSignal; readonly fence: Fence }): void
@@ -25,7 +26,7 @@ export interface RoleContext {
   /** Whether to wait before a higher epoch is asked for. */
   resting(): boolean
   state(): CopyState
-  /** Whether the copy is restored, reads on, and has not failed. */
+  /** Whether the copy is restored, reads on, and has neither failed nor been closed. */
   running(): boolean
   /** This node's member; undefined while it has no session. */
   member(): string | undefined
@@ -118,23 +119,30 @@ export class CopyRole {
 
   #promote({ incarnation, epoch }: Assignment): void {
     this.#used = { incarnation, epoch }
-    this.#context.events.emit('promoting', { token: this.#context.token, incarnation, epoch })
     this.#context.replicator.begin(incarnation, epoch)
+    this.#context.events.emit('promoting', { token: this.#context.token, incarnation, epoch })
   }
 
   #updateServing(why: string): void {
-    const { replicator, token } = this.#context
-    const live = replicator.live
-    const serves = this.#context.running() && live?.phase === 'serving' && this.#context.leaseHeld()
-    if (this.#serving !== undefined && (!serves || live?.epoch !== this.#serving.fence.epoch)) {
+    if (this.#serving !== undefined && this.#servable?.epoch !== this.#serving.fence.epoch) {
       this.stopServing(this.#context.leaseHeld() ? why : 'the lease is suspended')
     }
-    if (!serves || live === undefined || this.#serving !== undefined) return
+    const live = this.#servable
+    if (live === undefined || this.#serving !== undefined) return
     const fence = { incarnation: live.incarnation, epoch: live.epoch }
-    this.#serving = { controller: new AbortController(), fence }
-    this.#context.events.emit('promoted', { token, ...fence })
-    this.#context.hooks()?.onPromote({ signal: this.#serving.controller.signal, fence })
+    const serving = { controller: new AbortController(), fence }
+    this.#serving = serving
+    this.#context.events.emit('promoted', { token: this.#context.token, ...fence })
+    // A listener may have stopped the node, and with it this.
+    if (this.#serving !== serving) return
+    this.#context.hooks()?.onPromote({ signal: serving.controller.signal, fence })
     this.#context.onChange()
+  }
+
+  /** The term that this copy may serve, if any. */
+  get #servable(): Term<PendingEntry> | undefined {
+    const { live } = this.#context.replicator
+    return this.#context.running() && live?.phase === 'serving' && this.#context.leaseHeld() ? live : undefined
   }
 
   #seen({ incarnation, epoch }: Fence): CopyReport['seen'] {

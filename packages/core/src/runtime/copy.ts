@@ -155,7 +155,7 @@ export class Copy<R, C> {
       contradicted: () => this.#contradiction !== undefined,
       resting: () => this.#refusals.resting,
       state: () => this.#state,
-      running: () => this.#phase === 'running',
+      running: () => this.#phase === 'running' && !signal.aborted,
       member,
       leaseHeld: () => context.leaseHeld(),
       hooks: () => context.hooks(token),
@@ -237,8 +237,8 @@ export class Copy<R, C> {
   /** Stops at once. Sealed entries end as indeterminate. */
   async close(): Promise<void> {
     const stopped = new KagamiError('KAGAMI_STOPPED', `this node's copy of '${this.token}' is closed`)
-    this.#role.stopServing('the copy is closed')
     this.#replicator.close(stopped)
+    this.#role.stopServing('the copy is closed')
     this.#replicator.end(() => true, indeterminate(this.token, 'the copy was closed before it knew', stopped), stopped)
     this.#rejectReaders(stopped)
     this.#onSettled?.()

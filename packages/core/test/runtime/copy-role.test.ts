@@ -1,5 +1,6 @@
-/** What a copy answers when the assignment is not above what it has seen or used. */
+/** What a copy answers when the assignment is not above what it has seen or used, and what it tells of its role. */
 import { expect, test } from 'vitest'
+import { KagamiError } from '../../src/contract/index.js'
 import { emptyState, type CopyState } from '../../src/engine/admission.js'
 import type { Assignment } from '../../src/engine/documents.js'
 import { CopyRole } from '../../src/runtime/copy-role.js'
@@ -10,8 +11,23 @@ const quiet = () => undefined
 const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
 const log = { address: 'log-1', identity: 'uuid-1' }
 
+const elsewhere: Assignment = {
+  token: 'orders',
+  incarnation: 1,
+  phase: 'open',
+  log,
+  epoch: 6,
+  primary: { node: 'a', member: 'a1' },
+  replicas: ['b'],
+  snapshotter: 'b',
+  handoverGivenUp: null,
+}
+
 /** A copy on node b that has read epoch 5 of incarnation 1, and whose primary never gets its barrier in. */
-function copy(assigned: Partial<Assignment>, own: { state?: Partial<CopyState>; contradicted?: boolean } = {}) {
+function copy(
+  assigned: Partial<Assignment>,
+  own: { state?: Partial<CopyState>; contradicted?: boolean; resting?: boolean } = {},
+) {
   const begun: number[] = []
   const replicator = {
     get live() {
@@ -20,18 +36,7 @@ function copy(assigned: Partial<Assignment>, own: { state?: Partial<CopyState>; 
     begin: (_incarnation: number, epoch: number) => begun.push(epoch),
     close: quiet,
   } as unknown as Replicator
-  const assignment: Assignment = {
-    token: 'orders',
-    incarnation: 1,
-    phase: 'open',
-    log,
-    epoch: 6,
-    primary: { node: 'a', member: 'a1' },
-    replicas: ['b'],
-    snapshotter: 'b',
-    handoverGivenUp: null,
-    ...assigned,
-  }
+  const assignment = { ...elsewhere, ...assigned }
   const role = new CopyRole({
     token: 'orders',
     incarnation: 1,
@@ -39,7 +44,7 @@ function copy(assigned: Partial<Assignment>, own: { state?: Partial<CopyState>; 
     events: new Events(logger),
     assignment: () => assignment,
     contradicted: () => own.contradicted === true,
-    resting: () => false,
+    resting: () => own.resting === true,
     state: () => ({ ...emptyState(), incarnation: 1, epoch: 5, term: 7n, ...own.state }),
     running: () => true,
     member: () => 'b1',
@@ -85,4 +90,83 @@ test.each([
 test('a copy whose incarnation is said to be in another log is not promoted there, and says where it is', () => {
   const { role, begun } = copy({ ...mine, epoch: 9 }, { contradicted: true })
   expect([begun, role.refusal]).toEqual([[], seen(1, 5)])
+})
+
+test('a copy that rests after its log has refused it asks for no higher epoch, and asks once it has rested', () => {
+  const own = { resting: true }
+  const { role, begun, again } = copy({ ...mine, epoch: 5 }, own)
+  expect([begun, role.refusal]).toEqual([[], null])
+  own.resting = false
+  again()
+  expect([begun, role.refusal]).toEqual([[], seen(1, 5)])
+})
+
+/** A copy that may be the primary, and what it tells and calls, in order. */
+function promotable() {
+  const told: string[] = []
+  const events = new Events(logger)
+  let live: { incarnation: number; epoch: number; phase: string } | undefined
+  let running = true
+  const close = (): void => void (live = undefined)
+  const role = new CopyRole({
+    token: 'orders',
+    incarnation: 1,
+    replicator: {
+      get live() {
+        return live
+      },
+      begin: (incarnation: number, epoch: number) => (live = { incarnation, epoch, phase: 'barrier' }),
+      close,
+    } as unknown as Replicator,
+    events,
+    assignment: () => ({ ...elsewhere, ...mine }),
+    contradicted: () => false,
+    resting: () => false,
+    state: () => ({ ...emptyState(), incarnation: 1, epoch: 5, term: 7n }),
+    running: () => running,
+    member: () => 'b1',
+    leaseHeld: () => true,
+    hooks: () => ({ onPromote: () => told.push('onPromote'), onDemote: () => told.push('onDemote') }),
+    notPrimary: (why) => new KagamiError('KAGAMI_NOT_PRIMARY', why),
+    onChange: quiet,
+  })
+  for (const event of ['promoting', 'promoted', 'demoted'] as const)
+    events.on(event, () => told.push(`${event}, ${role.role}`))
+  return {
+    role,
+    events,
+    told,
+    /** Promotes it, and lets its barrier count. */
+    promote: () => {
+      role.evaluate()
+      if (live !== undefined) live.phase = 'serving'
+      role.evaluate()
+    },
+    /** As a copy does that is closed. */
+    close: () => {
+      running = false
+      close()
+      role.stopServing('the copy is closed')
+    },
+  }
+}
+
+test('a listener sees the role that the event tells of, and hooks follow the events', () => {
+  const { told, promote, close } = promotable()
+  promote()
+  close()
+  expect(told).toEqual(['promoting, promoting', 'promoted, primary', 'onPromote', 'demoted, replica', 'onDemote'])
+})
+
+test.each([
+  ['promoting', ['promoting, promoting']],
+  ['promoted', ['promoting, promoting', 'promoted, primary', 'demoted, replica', 'onDemote']],
+  ['demoted', ['promoting, promoting', 'promoted, primary', 'onPromote', 'demoted, replica', 'onDemote']],
+] as const)("a listener of '%s' that closes the copy in place is the last to hear of it", (event, expected) => {
+  const { role, events, told, promote, close } = promotable()
+  events.on(event, close)
+  promote()
+  role.stepDown('the copy moves away')
+  expect(told).toEqual(expected)
+  expect([role.role, role.servingEpoch]).toEqual(['replica', 0])
 })

@@ -53,6 +53,42 @@ test('a copy that fails on one node is replaced by one on another, which is prom
   expect(a.get('orders')?.role).not.toBe('primary')
 })
 
+test('a copy that has failed is not opened again by the same member, though an assignment gives it one', async () => {
+  await using cluster = new TestCluster()
+  let weak = ''
+  const fragile = (id: string) => () => {
+    const ledger = new Ledger()
+    const apply = ledger.apply.bind(ledger)
+    ledger.apply = (entry) => {
+      if (id === weak) throw new Error('only here')
+      return apply(entry)
+    }
+    return ledger
+  }
+  const ids = ['a', 'b', 'c']
+  for (const id of ids) await cluster.start(id, { stateMachine: fragile(id) })
+  const orders = await cluster.node('a').token('orders', { replicas: 1, primary: 'self' })
+  const replica = (): string | undefined =>
+    ids.find((id) => id !== weak && orders.role === 'primary' && cluster.assignment('orders')?.replicas[0] === id)
+  const first = await eventually(() => {
+    const id = replica()
+    return id !== undefined && cluster.node(id).get('orders')?.lag.caughtUp && id
+  }, 'a replica in sync')
+  const node = cluster.node(first)
+  const heard: string[] = []
+  node.on('copy', ({ opened }) => heard.push(opened ? 'opened' : 'closed'))
+  node.on('assigned', ({ replicas }) => replicas.includes(first) && heard.push('assigned'))
+  weak = first
+  await orders.replicate(bytes('one'))
+  await eventually(() => heard.includes('closed') && replica() !== undefined, 'it is replaced')
+  heard.splice(0)
+  await cluster.overwrite('orders', (assignment) => ({ ...assignment, replicas: [...assignment.replicas, first] }))
+  await eventually(() => heard.length > 0, 'it hears of the assignment')
+  expect(heard).toEqual(['assigned'])
+  expect(node.health().problems.join()).toMatch(/has failed here with KAGAMI_APPLY_FAILED/)
+  await eventually(() => cluster.assignment('orders')?.replicas.includes(first) === false, 'it is taken back')
+})
+
 test('an asynchronous apply is refused as a failure, not half accepted', async () => {
   await using cluster = new TestCluster()
   class Async extends Ledger {

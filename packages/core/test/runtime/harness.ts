@@ -1,7 +1,7 @@
 /** Starts whole clusters in one process, over the in-memory adapters, for tests of the runtime. */
 import { memoryCluster, type MemoryCluster } from '@kagami/testkit'
 import { evenPlacement } from '@kagami/placement-even'
-import type { CommitLog, SnapshotMeta } from '../../src/contract/index.js'
+import type { CommitLog, Document, SnapshotMeta } from '../../src/contract/index.js'
 import {
   assignmentDocument,
   bucketOf,
@@ -123,15 +123,33 @@ export class TestCluster implements AsyncDisposable {
   /** Puts another assignment of a token into the coordinator, as if it went back to a backup. */
   reassign(token: string, change: (assignment: Assignment) => Assignment): void {
     const { coordination } = this.world
-    const path = `assignments/${bucketOf(token)}`
     const { documents, ...rest } = coordination.backup()
-    const named = new Map(documents.get('test'))
-    const document = named.get(path)
-    if (document === undefined) throw new Error(`${token} is not assigned`)
-    const content = assignmentDocument.decode(document.bytes, path)
-    const tokens = content.tokens.map((assignment) => (assignment.token === token ? change(assignment) : assignment))
-    named.set(path, { ...document, bytes: assignmentDocument.encode({ ...content, tokens }) })
+    const { document, bytes } = this.#changed(token, change)
+    const named = new Map(documents.get('test')).set(document.name, { ...document, bytes })
     coordination.restore({ ...rest, documents: new Map([...documents, ['test', named]]) })
+  }
+
+  /** Writes another assignment of a token, as somebody would who is no controller. */
+  async overwrite(token: string, change: (assignment: Assignment) => Assignment): Promise<void> {
+    const coordinator = this.world.coordinator()
+    const { signal } = new AbortController()
+    await coordinator.start({ cluster: 'test', node: 'writer', logger: quietSeams.logger, signal })
+    const session = await coordinator.connect({ signal })
+    const { document, bytes } = this.#changed(token, change)
+    await session.write(document.name, bytes, document.version, { signal })
+    await coordinator.stop()
+  }
+
+  #changed(
+    token: string,
+    change: (assignment: Assignment) => Assignment,
+  ): { readonly document: Document; readonly bytes: Uint8Array } {
+    const name = `assignments/${bucketOf(token)}`
+    const document = this.world.coordination.documents('test').get(name)
+    if (document === undefined) throw new Error(`${token} is not assigned`)
+    const content = assignmentDocument.decode(document.bytes, name)
+    const tokens = content.tokens.map((assignment) => (assignment.token === token ? change(assignment) : assignment))
+    return { document, bytes: assignmentDocument.encode({ ...content, tokens }) }
   }
 
   /** The metadata of a token's snapshots, newest first. */

@@ -134,6 +134,21 @@ test('waitFor resolves on a replica when the position is applied, and rejects wh
   )
 })
 
+test('waitFor resolves when the very position is applied, not with the one before it', async () => {
+  await using cluster = new TestCluster()
+  const { primary } = await replicated(cluster)
+  const positions = [0, 1, 2].map((index) => ({ incarnation: 1, index }))
+  const reached: number[] = []
+  const waits = positions.map((position) => primary.waitFor(position).then(() => reached.push(position.index)))
+  for (const { index } of positions) {
+    // Whatever was to resolve has had its turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(reached).toEqual([0, 1, 2].slice(0, index))
+    await primary.replicate(bytes(`${index}`))
+  }
+  await Promise.all(waits)
+})
+
 test('a write acknowledged on one node is seen by a sync that begins afterwards on any other', async () => {
   await using cluster = new TestCluster()
   const { primary, replica } = await replicated(cluster)

@@ -1,0 +1,304 @@
+/** One copy without a cluster around it: its assignments are given to it by hand, and its log is held up where that matters. */
+import { evenPlacement } from '@kagami/placement-even'
+import { memoryCluster } from '@kagami/testkit'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { KagamiError, type CommitLog, type LogBatch, type TokenLog } from '../../src/contract/index.js'
+import type { Assignment } from '../../src/engine/documents.js'
+import { encodeEntries, encodeFrame, type Frame } from '../../src/engine/frame.js'
+import type { KagamiEvents } from '../../src/index.js'
+import { Copy } from '../../src/runtime/copy.js'
+import { Events } from '../../src/runtime/events.js'
+import { settings } from '../../src/runtime/options.js'
+import type { VerifiedRecord } from '../../src/runtime/verified-record.js'
+import { Semaphore } from '../../src/runtime/waiting.js'
+import { bytes, delegate, eventually, Ledger } from './harness.js'
+
+const { signal } = new AbortController()
+const quiet = () => undefined
+const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
+
+let world: ReturnType<typeof memoryCluster>
+/** The token's log, as something that is no copy sees it. */
+let opened: TokenLog
+let assignment: Assignment
+let ends: (() => Promise<unknown>)[]
+
+beforeEach(async () => {
+  world = memoryCluster()
+  ends = []
+  const log = await started('stranger', world.commitLog())
+  const address = await log.allocate('orders', new Set(), { signal })
+  opened = await log.open(address, { token: 'orders', signal })
+  assignment = {
+    token: 'orders',
+    incarnation: 1,
+    phase: 'open',
+    log: { address, identity: opened.identity },
+    epoch: 1,
+    primary: { node: 'a', member: 'a1' },
+    replicas: ['b'],
+    snapshotter: 'b',
+    handoverGivenUp: null,
+  }
+  await append({ kind: 'open', token: 'orders', incarnation: 1, deleted: false, ...assignment.log, timeMs: 1 })
+})
+
+afterEach(async () => {
+  for (const end of ends.reverse()) await end()
+})
+
+async function started(node: string, log: CommitLog): Promise<CommitLog> {
+  await log.start({ cluster: 'test', node, logger, signal })
+  ends.push(() => log.stop())
+  return log
+}
+
+function append(frame: Frame): Promise<bigint> {
+  return opened.append(encodeFrame(frame), { signal })
+}
+
+/** A log that gives its readers nothing while it is held. Released, it lets them begin again where they were. */
+class HeldReads {
+  #held: Promise<void> | undefined
+  release: () => void = quiet
+
+  hold(): void {
+    this.#held = new Promise((resolve) => {
+      this.release = () => {
+        this.#held = undefined
+        resolve()
+      }
+    })
+  }
+
+  over(log: CommitLog): CommitLog {
+    return delegate<CommitLog>(log, {
+      open: async (...call: Parameters<CommitLog['open']>) => {
+        const own = await log.open(...call)
+        return delegate<TokenLog>(own, { read: (...read: Parameters<TokenLog['read']>) => this.#read(own, read) })
+      },
+    })
+  }
+
+  async *#read(log: TokenLog, read: Parameters<TokenLog['read']>): AsyncGenerator<LogBatch> {
+    for await (const batch of log.read(...read)) {
+      if (this.#held !== undefined) {
+        await this.#held
+        throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'it was held', { retryable: true })
+      }
+      yield batch
+    }
+  }
+}
+
+interface Own {
+  readonly reads?: HeldReads
+  readonly everyEntries?: number
+  readonly snapshotPlaces?: Semaphore
+}
+
+/** The copy on a node, whose member is named as the node and 1. */
+async function copyOn(node: string, { reads, everyEntries = 1000, snapshotPlaces = new Semaphore(1) }: Own = {}) {
+  const memory = await started(node, world.commitLog())
+  const store = world.snapshotStore()
+  await store.start({ cluster: 'test', node, logger, signal })
+  ends.push(() => store.stop())
+  const log = reads === undefined ? memory : reads.over(memory)
+  const events = new Events(logger)
+  const verified: string[] = []
+  const context = {
+    settings: settings<number, Uint8Array>({
+      cluster: 'test',
+      node: { id: node },
+      log,
+      coordinator: world.coordinator(),
+      snapshots: store,
+      placement: evenPlacement(),
+      stateMachine: () => new Ledger(),
+      limits: { lookMs: 20, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 } },
+      snapshotting: { everyEntries },
+      seams: { logger },
+    }),
+    commitLog: log,
+    store,
+    events,
+    verified: {
+      add: (_token: string, _incarnation: number, id: string) => Promise.resolve(new Set([...verified, id])),
+    } as unknown as VerifiedRecord,
+    snapshotPlaces,
+    restorePlaces: new Semaphore(1),
+    member: () => `${node}1`,
+    leaseHeld: () => true,
+    primaryOf: quiet,
+    hooks: quiet,
+    onRetired: quiet,
+    onChange: quiet,
+  }
+  events.on('snapshot', ({ phase, id }) => phase === 'verified' && verified.push(id))
+  const copy = new Copy(context, assignment)
+  ends.push(() => copy.close())
+  if (reads !== undefined) ends.push(() => Promise.resolve(reads.release()))
+  copy.open()
+  return { copy, events, write: (line: string) => copy.replicate(bytes(line), undefined) }
+}
+
+/** The copy on node a, which serves. */
+async function primary(own: Own = {}) {
+  const made = await copyOn('a', own)
+  await eventually(() => made.copy.role === 'primary', 'it serves')
+  return made
+}
+
+/** What becomes of a promise, as soon as it has. */
+function outcomeOf(promise: Promise<unknown>): { code: string } {
+  const outcome = { code: 'pending' }
+  promise.then(
+    () => (outcome.code = 'resolved'),
+    (error: unknown) => (outcome.code = (error as KagamiError).code),
+  )
+  return outcome
+}
+
+async function settledAs(outcome: { readonly code: string }): Promise<string> {
+  await eventually(() => outcome.code !== 'pending', 'the entry settles')
+  return outcome.code
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+test('a copy that is taken away waits until the log has said how its sealed entries end', async () => {
+  const reads = new HeldReads()
+  const { copy, write } = await primary({ reads })
+  reads.hold()
+  const entry = outcomeOf(write('one'))
+  await eventually(() => world.logs.records(opened.address).length === 3, 'the entry is in the log')
+  const retired = outcomeOf(copy.retire())
+  for (let i = 0; i < 10; i++) await turn()
+  expect([entry.code, retired.code]).toEqual(['pending', 'pending'])
+  reads.release()
+  expect(await settledAs(entry)).toBe('resolved')
+  await eventually(() => retired.code === 'resolved', 'the copy is closed')
+})
+
+test('a copy that is taken away with nothing sealed is closed at once', async () => {
+  const reads = new HeldReads()
+  const { copy } = await primary({ reads })
+  reads.hold()
+  await copy.retire()
+})
+
+const start = (): bigint => world.logs.records(opened.address)[0]?.offset ?? 0n
+const end = (): bigint => (world.logs.records(opened.address).at(-1)?.offset ?? -1n) + 1n
+
+/** Lets a copy read again whose next record is not there any more. */
+async function jump(reads: HeldReads, events: Events): Promise<void> {
+  let restored = false
+  events.on('restored', () => (restored = true))
+  reads.release()
+  await eventually(() => restored, 'it is restored')
+}
+
+test('S5: a primary that is restored past a change of primary does not know what has become of its entries', async () => {
+  const reads = new HeldReads()
+  const a = await primary({ reads })
+  const b = await copyOn('b', { everyEntries: 5 })
+  await a.write('one')
+  const unread = end()
+  reads.hold()
+  const entry = outcomeOf(a.write('two'))
+  await eventually(() => b.copy.next?.index === 2, 'the entry is applied elsewhere')
+  b.copy.assign({ ...assignment, epoch: 2, primary: { node: 'b', member: 'b1' }, replicas: ['a'] })
+  while (start() <= unread) await b.write('by b')
+  await jump(reads, a.events)
+  expect(await settledAs(entry)).toBe('KAGAMI_INDETERMINATE')
+})
+
+test('S5: one that is restored within its own term knows that its entries are committed, not with which results, and goes on', async () => {
+  const reads = new HeldReads()
+  const a = await primary({ reads })
+  const b = await copyOn('b', { everyEntries: 1 })
+  await a.write('one')
+  const unread = end()
+  reads.hold()
+  const outcomes: { readonly code: string }[] = []
+  while (start() <= unread) {
+    outcomes.push(outcomeOf(a.write('more')))
+    await eventually(() => b.copy.next?.index === 1 + outcomes.length, 'the entry is applied elsewhere')
+  }
+  await jump(reads, a.events)
+  for (const outcome of outcomes) expect(['KAGAMI_INDETERMINATE', 'resolved']).toContain(await settledAs(outcome))
+  expect(outcomes[0]?.code).toBe('KAGAMI_INDETERMINATE')
+  const index = 1 + outcomes.length
+  expect(await a.write('last')).toEqual({ position: { incarnation: 1, index }, result: index + 1 })
+})
+
+test('S5: one that finds only a newer incarnation does not know what has become of its entries', async () => {
+  const reads = new HeldReads()
+  const a = await primary({ reads })
+  await a.write('one')
+  const unread = end()
+  reads.hold()
+  const entry = outcomeOf(a.write('two'))
+  await eventually(() => end() > unread, 'the entry is in the log')
+  await opened.truncate(end(), { signal })
+  await append({ kind: 'open', token: 'orders', incarnation: 3, deleted: false, ...assignment.log, timeMs: 1 })
+  await jump(reads, a.events)
+  expect(await settledAs(entry)).toBe('KAGAMI_INDETERMINATE')
+})
+
+test('a copy that has failed while its snapshot waited for a place takes none', async () => {
+  assignment = { ...assignment, snapshotter: 'a' }
+  const snapshotPlaces = new Semaphore(1)
+  const release = await snapshotPlaces.acquire(signal)
+  const { copy, events, write } = await primary({ everyEntries: 2, snapshotPlaces })
+  const phases: KagamiEvents['snapshot']['phase'][] = []
+  events.on('snapshot', ({ phase }) => phases.push(phase))
+  for (const line of ['one', 'two']) await write(line)
+  // Read in a later batch: after the one before, the snapshot was due.
+  await copy.sync(undefined)
+  await expect(write('poison')).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+  release()
+  await snapshotPlaces.acquire(signal)
+  expect(copy.role).toBe('failed')
+  expect(phases).toEqual([])
+})
+
+test.each([
+  ['epoch', { incarnation: 1, epoch: 9 }],
+  ['incarnation', { incarnation: 3, epoch: 1 }],
+])('S8: data of an %s that the log has not opened means that records are missing: the copy fails', async (_, ahead) => {
+  const { copy, write } = await primary()
+  await write('one')
+  const body = encodeEntries([bytes('astray')])
+  const data = { term: 7n, firstSeq: 0, firstIndex: 0, count: 1, chain: 0n, timeMs: 1, body }
+  await append({ kind: 'data', token: 'orders', ...ahead, ...data })
+  await eventually(() => copy.role === 'failed', 'the copy fails')
+  expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_GAP' })
+  expect(copy.next).toEqual({ incarnation: 1, index: 1 })
+  await expect(write('two')).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+})
+
+test('a copy that a listener closes in place is promoted no more', async () => {
+  const { copy, events } = await primary()
+  const told: string[] = []
+  for (const event of ['promoting', 'promoted', 'demoted'] as const) events.on(event, () => told.push(event))
+  events.on('copy', ({ opened: open }) => told.push(open ? 'opened' : 'closed'))
+  let closing: Promise<void> | undefined
+  events.on('demoted', () => void (closing ??= copy.close()))
+  copy.assign({ ...assignment, epoch: 2 })
+  await closing
+  expect(told).toEqual(['demoted', 'closed'])
+})
+
+test('a listener that is told of the demotion of a closed copy finds a replica that takes nothing', async () => {
+  const { copy, events, write } = await primary()
+  let refused: Promise<unknown> | undefined
+  const roles: string[] = []
+  events.on('demoted', () => {
+    roles.push(copy.role)
+    refused = write('late').catch((error: unknown) => error)
+  })
+  await copy.close()
+  expect(roles).toEqual(['replica'])
+  expect(await refused).toMatchObject({ code: 'KAGAMI_NOT_PRIMARY' })
+})
