@@ -113,10 +113,13 @@ test.each([
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
   const backup = await createdAgain(cluster, moment)
+  const copies: boolean[] = []
+  a.on('copy', ({ opened }) => copies.push(opened))
   cluster.world.coordination.restore(backup)
   await eventually(() => cluster.assignment('orders')?.incarnation === 3, 'the assignment is healed')
   await eventually(() => cluster.spec('orders')?.generation === 2, 'the spec is put back')
   const node = await serving(cluster, 'orders', 3)
+  expect(copies, 'the copy is neither dropped nor opened again').toEqual([])
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
   await a.remove('orders')

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { CallOptions, Coordinator, LeaseState, Session } from '../../src/contract/index.js'
 import { keeping } from './adapters.js'
-import { bytes, delegate, eventually, TestCluster } from './harness.js'
+import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 describe('a node whose lease is watched no more is no primary, leaves, and joins as a new member', () => {
   const broken = new Error('broken')
@@ -54,4 +54,17 @@ describe('a node whose lease is watched no more is no primary, leaves, and joins
     await taken.replicate(bytes('two'))
     expect(errors.some((error) => error === broken || (error as Error).message.includes('ended by itself'))).toBe(true)
   })
+})
+
+test('while its lease is suspended a primary takes no writes, though its log would, and with the lease it does', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const mend = cluster.world.coordination.cut()
+  await eventually(() => a.health().status === 'suspended', 'the lease is suspended')
+  await expect(orders.replicate(bytes('one'))).rejects.toMatchObject({ code: 'KAGAMI_NOT_PRIMARY' })
+  mend()
+  await eventually(() => orders.role === 'primary', 'the same session goes on')
+  await orders.replicate(bytes('two'))
+  expect((orders.state as Ledger).lines).toEqual(['two'])
 })
