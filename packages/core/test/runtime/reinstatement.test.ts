@@ -2,22 +2,11 @@
 import { expect, test } from 'vitest'
 import type { Assignment, CopyReport, Spec } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
+import { SPEC } from '../engine/scenario.js'
 import { Reinstatement } from '../../src/runtime/reinstatement.js'
 
 const log = { address: 'log-1', identity: 'one' }
-const spec: Spec = {
-  token: 'orders',
-  generation: 1,
-  removed: false,
-  replicas: 0,
-  weight: 1,
-  primary: 'balanced',
-  owner: null,
-  failover: 'promote',
-  failback: false,
-  handover: null,
-  adopt: null,
-}
+const spec: Spec = { ...SPEC, replicas: 0 }
 
 /** What is put back by a node that remembers the spec, and holds a copy that has read up to this incarnation. */
 async function putBack(incarnation: number): Promise<Spec> {

@@ -3,23 +3,12 @@ import { expect, test } from 'vitest'
 import type { Session } from '../../src/contract/index.js'
 import { specDocument, type Spec } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
+import { SPEC } from '../engine/scenario.js'
 import { TokenSpecs, type SpecsContext } from '../../src/runtime/token-specs.js'
 
 const { signal } = new AbortController()
 
-const wanted: Spec = {
-  token: 'orders',
-  generation: 1,
-  removed: false,
-  replicas: 0,
-  weight: 1,
-  primary: 'balanced',
-  owner: null,
-  failover: 'promote',
-  failback: false,
-  handover: null,
-  adopt: null,
-}
+const wanted: Spec = { ...SPEC, replicas: 0 }
 
 /** Specs over a coordinator that holds one, and what was written to it. */
 function specsWith(spec: Spec | undefined, incarnation = 0): { readonly specs: TokenSpecs; readonly written: Spec[] } {
