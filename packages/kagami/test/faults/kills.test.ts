@@ -42,11 +42,14 @@ async function bringAbout(fleet: Fleet, plan: DeathPlan, round: number): Promise
     return fleet.start(victim.id, plan)
   }
   const victim = await choose(fleet, plan, round)
-  await victim.ask('plan', { plan })
+  // Read before: from then on it may run into the plan by itself, and answer no more.
+  const { copies } = await victim.ask<Status>('status')
+  await victim.ask('plan', { plan }).catch((error: unknown) => {
+    if (victim.alive) throw error
+  })
   if (plan.op === 'controller write')
     await victim.ask('alter', { token: tokens[0], replicas: 2 }).catch(() => undefined)
   if (plan.op === 'promotion') {
-    const { copies } = await victim.ask<Status>('status')
     const token = tokens.find((name) => copies[name]?.role === 'replica')
     const asked = fleet.alive.find((worker) => worker !== victim) as Worker
     // Nobody waits for it: the node that it goes to dies.
