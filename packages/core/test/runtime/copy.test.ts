@@ -190,6 +190,23 @@ test('a copy that is taken away with nothing sealed is closed at once', async ()
 const start = (): bigint => world.logs.records(opened.address)[0]?.offset ?? 0n
 const end = (): bigint => (world.logs.records(opened.address).at(-1)?.offset ?? -1n) + 1n
 
+test('S1: that the log has taken an entry acknowledges nothing: behind the barrier of another primary it never counts', async () => {
+  const reads = new HeldReads()
+  const { copy, write } = await primary({ reads })
+  await write('one')
+  reads.hold()
+  await append({ kind: 'barrier', token: 'orders', incarnation: 1, epoch: 2, term: 77n, timeMs: 1 })
+  const unread = end()
+  const entry = outcomeOf(write('late'))
+  await eventually(() => end() > unread, 'the entry is in the log')
+  for (let i = 0; i < 10; i++) await turn()
+  expect(entry.code).toBe('pending')
+  reads.release()
+  expect(await settledAs(entry)).toBe('KAGAMI_NOT_PRIMARY')
+  await copy.sync(undefined)
+  expect(copy.next).toEqual({ incarnation: 1, index: 1 })
+})
+
 /** Lets a copy read again whose next record is not there any more. */
 async function jump(reads: HeldReads, events: Events): Promise<void> {
   let restored = false

@@ -201,8 +201,8 @@ test('S5: what is pending at a copy that has failed settles also when it can no 
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })
   await orders.replicate(bytes('one'))
   const poison = orders.replicate(bytes('poison'))
-  // A frame of its own, under way while the first one is applied.
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  // The first frame is sealed within this turn, so the next entry gets one of its own.
+  await new Promise((resolve) => setImmediate(resolve))
   const pending = orders.replicate(bytes('two'))
   a.on('failed', () => cluster.world.logs.recreate(cluster.world.logs.addresses()[0] as string))
   await expect(poison).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })

@@ -4,13 +4,18 @@ import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
 
 const full = { code: 'KAGAMI_STORE_FULL', retryable: true }
 
-test('calls that would write are refused, tokens go on, and with room the same calls succeed', async () => {
-  await using cluster = new TestCluster()
+/** A token on a, with a replica in sync on b, and from then on no room. */
+async function filled(cluster: TestCluster) {
   const a = await cluster.start('a')
   const b = await cluster.start('b')
   const orders = await a.token('orders', { replicas: 1, primary: 'self' })
   await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync')
-  const makeRoom = cluster.world.coordination.fill()
+  return { a, b, orders, makeRoom: cluster.world.coordination.fill() }
+}
+
+test('calls that would write are refused, tokens go on, and with room the same calls succeed', async () => {
+  await using cluster = new TestCluster()
+  const { a, b, orders, makeRoom } = await filled(cluster)
   await expect(a.token('carts')).rejects.toMatchObject(full)
   await expect(a.alter('orders', { weight: 2 })).rejects.toMatchObject(full)
   await expect(a.handover('orders', { to: 'b' })).rejects.toMatchObject(full)
@@ -45,11 +50,7 @@ test('a controller that has no room for its decisions says so until it has', asy
 
 test('a node that has no room for its reports says so until it has', async () => {
   await using cluster = new TestCluster()
-  const a = await cluster.start('a')
-  const b = await cluster.start('b')
-  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
-  await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync')
-  const makeRoom = cluster.world.coordination.fill()
+  const { b, orders, makeRoom } = await filled(cluster)
   await expect(orders.replicate(bytes('poison'))).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
   const problem = /the controller can't be told how the copies here are: .*no room/
   await eventually(() => b.health().problems.some((text) => problem.test(text)), 'the node says so')
