@@ -137,6 +137,7 @@ export class Copy<R, C> {
       log,
       readTo: () => this.#readTo,
       onRefused: (term, error) => this.#onRefused(term, error),
+      onLostTail: (offset) => this.#fail(lostTail(token, offset), undefined),
       signal,
     })
     this.#refusals = new Refusals({

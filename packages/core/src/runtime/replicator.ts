@@ -42,6 +42,8 @@ export interface ReplicatorContext {
   readTo(): Offset
   /** The log refuses for good what a term appends. */
   onRefused(term: Term<PendingEntry>, error: KagamiError): void
+  /** The log took an append below what this copy had read when it began: it has lost what was there. */
+  onLostTail(offset: Offset): void
   readonly signal: AbortSignal
 }
 
@@ -202,8 +204,11 @@ export class Replicator {
 
   #append(log: TokenLog, term: Term<PendingEntry>, item: Appendable): void {
     const { clock, random, limits, logger, token, signal } = this.#context
+    const readTo = this.#context.readTo()
     appendWithin(limits.appendTimeoutMs, log, item.bytes, clock, signal).then(
       (offset) => {
+        // What this copy had read there before is not in the log any more.
+        if (offset < readTo && this.#context.log() === log) return this.#context.onLostTail(offset)
         term.appended(item, offset)
         this.pump()
       },

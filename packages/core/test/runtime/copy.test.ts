@@ -207,6 +207,18 @@ test('S1: that the log has taken an entry acknowledges nothing: behind the barri
   expect(copy.next).toEqual({ incarnation: 1, index: 1 })
 })
 
+test('an append that lands below what the copy has read shows that the log has lost its tail, before anything is read', async () => {
+  const reads = new HeldReads()
+  const { copy, write } = await primary({ reads })
+  await write('one')
+  await write('two')
+  reads.hold()
+  world.logs.loseTail(opened.address, 1)
+  const entry = outcomeOf(write('three'))
+  expect(await settledAs(entry)).toBe('KAGAMI_INDETERMINATE')
+  expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+})
+
 /** Lets a copy read again whose next record is not there any more. */
 async function jump(reads: HeldReads, events: Events): Promise<void> {
   let restored = false
