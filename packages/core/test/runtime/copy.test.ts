@@ -81,12 +81,18 @@ class HeldReads {
   }
 
   async *#read(log: TokenLog, read: Parameters<TokenLog['read']>): AsyncGenerator<LogBatch> {
-    for await (const batch of log.read(...read)) {
-      if (this.#held !== undefined) {
+    const batches = log.read(...read)[Symbol.asyncIterator]()
+    for (;;) {
+      // What it says while it is held, a refusal for instance, is held back as well.
+      const step = batches.next()
+      await step.catch(() => undefined)
+      if (this.#held !== undefined && !read[1].signal.aborted) {
         await this.#held
         throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'it was held', { retryable: true })
       }
-      yield batch
+      const { done, value } = await step
+      if (done === true) return
+      yield value
     }
   }
 }
@@ -217,6 +223,7 @@ test('an append that lands below what the copy has read shows that the log has l
   const entry = outcomeOf(write('three'))
   expect(await settledAs(entry)).toBe('KAGAMI_INDETERMINATE')
   expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+  reads.release()
 })
 
 /** Lets a copy read again whose next record is not there any more. */
