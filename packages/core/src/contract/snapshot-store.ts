@@ -2,6 +2,8 @@
  * The snapshot store: immutable, all-or-nothing blobs with a little metadata. What is in a blob is core's business:
  * core adds checksums of its own to every block (and checks them on the way back), so a store may be simple;
  * but what it has published must stay, whole, until it is deleted.
+ *
+ * A call that takes and gives no chunk, and has no answer, for `limits.stallTimeoutMs` is given up: its signal aborts, and it must then free what it holds.
  */
 import type { Adapter, CallOptions } from './adapter.js'
 

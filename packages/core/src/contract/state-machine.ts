@@ -34,7 +34,10 @@ export interface StateSnapshot {
    * reason when the signal aborts.
    */
   persist(options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array>
-  /** Frees what the capture holds. Called exactly once, after `persist` has ended or was never begun. Must not throw. */
+  /**
+   * Frees what the capture holds. Called exactly once, after `persist` has ended, was never begun, or was given up: then its signal has aborted.
+   * Must not throw.
+   */
   release(): void
 }
 
@@ -49,7 +52,10 @@ export interface StateMachine<R = unknown, C = Uint8Array> {
   apply(entry: Entry<C>): R
   /** Captures the state, quickly and synchronously, between two entries. */
   snapshot(): StateSnapshot
-  /** Replaces the whole state by a snapshot's. Called before any `apply`, or to start over. */
+  /**
+   * Replaces the whole state by a snapshot's. Called before any `apply`, or to start over. One that takes no chunk and does not end for
+   * `limits.stallTimeoutMs` is given up, and its state machine dropped.
+   */
   restore(chunks: AsyncIterable<Uint8Array>, info: RestoreInfo): Promise<void>
   /** The version of the bytes that `snapshot` writes. @default 0 */
   readonly schemaVersion?: number

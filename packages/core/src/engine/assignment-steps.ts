@@ -211,7 +211,8 @@ function adjustReplicas(assignment: Assignment, input: StepInput, fresh: boolean
   let result = copies
   for (const node of wanted) {
     if (result.includes(node) || view.nodes.get(node)?.member === undefined) continue
-    if (!fresh && !quiet) continue
+    // Copies that are missing are made at once: only what moves for evenness waits until no node is within its grace.
+    if (!fresh && !quiet && result.filter((other) => !failed(other)).length > spec.replicas) continue
     if (!fresh && (counts.restoring.get(node) ?? 0) >= restoresPerNode) continue
     count(counts.restoring, node, 1)
     result = [...result, node]
@@ -280,9 +281,10 @@ export function countRound(assignments: Iterable<Assignment>, view: ClusterView)
     if (assignment.phase !== 'open') continue
     if (assignment.primary !== null) count(counts.primaries, assignment.primary.node, 1)
     for (const node of copiesOf(assignment)) {
-      // A copy that has failed restores no more: counted, a few poisoned tokens would keep all others from a node.
-      const failed = view.report(node, assignment.token)?.phase === 'failed'
-      if (!failed && !inSync(view, node, assignment)) count(counts.restoring, node, 1)
+      // A copy that has failed restores no more, nor does one that is hindered: counted, a few poisoned tokens would keep all others from a node.
+      const report = view.report(node, assignment.token)
+      const stuck = report?.phase === 'failed' || (report?.phase === 'restoring' && report.error !== null)
+      if (!stuck && !inSync(view, node, assignment)) count(counts.restoring, node, 1)
     }
   }
   return counts

@@ -72,6 +72,11 @@ export interface LimitOptions {
   readonly lookMs?: number
   /** How long a restore waits for the log or the store before it fails the copy, in milliseconds. @default 60_000 */
   readonly restoreTimeoutMs?: number
+  /**
+   * How long taking a snapshot, or restoring one, may stand still until it is given up and tried again, in milliseconds: no chunk was given or taken, and no
+   * call answered. At least 100. @default 60_000
+   */
+  readonly stallTimeoutMs?: number
 }
 
 /** When a token is snapshotted: at whichever comes first, but never without a new entry. */

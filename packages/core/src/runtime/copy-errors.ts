@@ -124,7 +124,7 @@ export function restoreHindered(token: string, cause: unknown): KagamiError {
   const why = cause instanceof Error ? cause.message : String(cause)
   return new KagamiError(
     isKagamiError(cause) ? cause.code : 'KAGAMI_STORE_UNAVAILABLE',
-    `the copy of '${token}' can't be restored now, since its log starts after its beginning and its snapshots can't be listed: ${why}`,
+    `the copy of '${token}' can't be restored now, since its log starts after its beginning and its snapshots can't be had: ${why}`,
     { retryable: true, cause, details: { token } },
   )
 }

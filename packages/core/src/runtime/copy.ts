@@ -127,6 +127,8 @@ export class Copy<R, C> {
     const { signal } = this.#scope
     const member = (): string | undefined => context.member()
     const log = (): TokenLog | undefined => this.#log
+    const readTo = (): Offset => this.#readTo
+    const onLostTail = (offset: Offset): void => this.#fail(lostTail(token, offset), undefined)
     this.#replicator = new Replicator({
       token,
       clock,
@@ -135,9 +137,9 @@ export class Copy<R, C> {
       limits: { ...limits, maxFrameBytes: Math.min(limits.maxFrameBytes, frameRoom(context.commitLog)) },
       appendsInFlight: context.commitLog.appendsInFlight,
       log,
-      readTo: () => this.#readTo,
+      readTo,
       onRefused: (term, error) => this.#onRefused(term, error),
-      onLostTail: (offset) => this.#fail(lostTail(token, offset), undefined),
+      onLostTail,
       signal,
     })
     this.#refusals = new Refusals({
@@ -170,6 +172,8 @@ export class Copy<R, C> {
       limits,
       log,
       incarnation: () => incarnation,
+      readTo,
+      onLostTail,
       signal,
     })
     this.#snapshotter = new Snapshotter({
@@ -180,6 +184,7 @@ export class Copy<R, C> {
       places: context.snapshotPlaces,
       cadence: settings.cadence,
       keep: settings.keep,
+      stallTimeoutMs: limits.stallTimeoutMs,
       clock,
       random,
       logger,
@@ -407,6 +412,7 @@ export class Copy<R, C> {
       logger,
       retryMs: settings.limits.retryMs,
       patienceMs: settings.limits.restoreTimeoutMs,
+      stallTimeoutMs: settings.limits.stallTimeoutMs,
       maxBatchBytes: MAX_BATCH_BYTES,
       places: this.#context.restorePlaces,
       onProgress: (progress) => events.emit('restoring', { token, ...progress }),

@@ -2,7 +2,14 @@
  * Linearizable reads: `sync()` waits until this copy has read a marker whose append began after the call. Callers that
  * come while a marker is under way share the next one. Markers change no state, so any copy may write them.
  */
-import { isKagamiError, type Clock, type KagamiError, type Random, type TokenLog } from '../contract/index.js'
+import {
+  isKagamiError,
+  type Clock,
+  type KagamiError,
+  type Offset,
+  type Random,
+  type TokenLog,
+} from '../contract/index.js'
 import { encodeFrame } from '../engine/frame.js'
 import { appendWithin } from './append.js'
 import { overloaded } from './copy-errors.js'
@@ -22,6 +29,10 @@ export interface MarkerContext {
   readonly limits: Pick<Limits, 'retryMs' | 'appendTimeoutMs' | 'maxWaiting'>
   log(): TokenLog | undefined
   incarnation(): number
+  /** The offset that the read loop reads next. */
+  readTo(): Offset
+  /** The log took a marker below what this copy had read when its append began: it has lost what was there. */
+  onLostTail(offset: Offset): void
   readonly signal: AbortSignal
 }
 
@@ -109,7 +120,11 @@ export class MarkerQueue {
 
   #append(log: TokenLog, nonce: bigint, bytes: Uint8Array, failures: number): void {
     const { clock, random, limits, signal } = this.#context
-    appendWithin(limits.appendTimeoutMs, log, bytes, clock, signal).catch((error: unknown) => {
+    const readTo = this.#context.readTo()
+    const onAppended = (offset: Offset): void => {
+      if (offset < readTo) this.#context.onLostTail(offset)
+    }
+    appendWithin(limits.appendTimeoutMs, log, bytes, clock, signal).then(onAppended, (error: unknown) => {
       if (signal.aborted || this.#underWay?.nonce !== nonce) return
       if (isKagamiError(error) && !error.retryable) return this.fail(error)
       this.#trouble.failed(error)

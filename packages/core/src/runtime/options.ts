@@ -68,6 +68,7 @@ const limits = group({
   retryMs: or(retryMs, { first: 20, longest: 2000 }),
   lookMs: or(atLeast(1), 500),
   restoreTimeoutMs: or(atLeast(1), 60_000),
+  stallTimeoutMs: or(atLeast(100), 60_000),
 } satisfies ChecksOf<LimitOptions>)
 
 const snapshotting = group({

@@ -19,6 +19,7 @@ import { emptyState, type CopyState } from '../engine/admission.js'
 import { decodeFrame, recordChecksum } from '../engine/frame.js'
 import { coverage, newestFirst } from '../engine/snapshot-policy.js'
 import { readSnapshot } from './snapshot-reader.js'
+import { unlessStalled, type Movement } from './stall.js'
 import { backoffMs, sleep, type Semaphore } from './waiting.js'
 
 /** The last record that was read; reading goes on there and compares it first. */
@@ -51,6 +52,8 @@ export interface RestoreContext<R, C> {
   /** How long an answer that may be stale, or an unreachable store, is asked again. */
   readonly patienceMs: number
   readonly maxBatchBytes: number
+  /** What has not moved on for so long is given up, and its place given back. */
+  readonly stallTimeoutMs: number
   /** Restores of this node that work at once; a place is given back while one waits. */
   readonly places: Semaphore
   readonly onProgress: (progress: {
@@ -58,7 +61,7 @@ export interface RestoreContext<R, C> {
     readonly bytes: number
     readonly totalBytes: number | undefined
   }) => void
-  /** The log does not hold the beginning, and the snapshots can't be listed, for longer than `patienceMs`. It goes on trying. */
+  /** The log does not hold the beginning, and the snapshots can't be listed or read to their end, for longer than `patienceMs`. It goes on trying. */
   readonly onHindered: (cause: unknown) => void
   readonly signal: AbortSignal
 }
@@ -67,7 +70,7 @@ export interface RestoreContext<R, C> {
  * @throws KAGAMI_SNAPSHOT_FAILED when the state machine refuses what would serve, and there is nothing else
  * @throws KAGAMI_LOG_GAP when neither a snapshot nor the log holds the beginning
  * @throws KAGAMI_LOG_LOST_TAIL when a snapshot holds more than the log
- * @throws KAGAMI_LOG_UNAVAILABLE, KAGAMI_LOG_REPLACED, the signal's reason
+ * @throws KAGAMI_LOG_UNAVAILABLE, KAGAMI_LOG_REPLACED, KAGAMI_TIMEOUT when the log does not answer, the signal's reason
  */
 export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<RestoredCopy<R, C>> {
   const { clock, signal, token } = context
@@ -101,19 +104,20 @@ interface NothingFound {
   readonly damaged: number
   /** Why the newest of them could not. */
   readonly failure: unknown
-  /** Why the snapshots could not be listed, if they could not. */
+  /** What has kept the snapshots from being listed, or one from being read to its end, if something has. */
   readonly hindrance: unknown
   /** A snapshot that holds more than the log. */
   readonly beyond: SnapshotRef | undefined
 }
 
 async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<RestoredCopy<R, C> | NothingFound> {
-  const { log, signal, incarnation } = context
+  const { log, incarnation } = context
   // Listed before the bounds are asked, or a snapshot published in between would seem to lie beyond the log's end.
   const listed = await listSnapshots(context)
-  const range = await log.range({ signal })
+  const range = await whileMoving(context, 'asking for the bounds of the log', ({ signal }) => log.range({ signal }))
   const relevant = listed.refs.map((ref) => ({ ref, covered: coverage(ref, incarnation, log.identity, range) }))
   const beyond = relevant.find(({ covered }) => covered === 'beyond')?.ref
+  let { hindrance } = listed
   let damaged = 0
   let failure: unknown
   if (beyond === undefined) {
@@ -121,10 +125,16 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
       if (covered !== 'covered') continue
       const restored = await tryLoad(context, ref)
       if ('machine' in restored) return restored
+      if (isKagamiError(restored.failure, 'KAGAMI_TIMEOUT')) {
+        hindrance ??= restored.failure
+        continue
+      }
       damaged += 1
       failure ??= restored.failure
     }
-    const opening = await findOpenFrame(context, range)
+    const opening = await whileMoving(context, 'looking for the beginning of the log', (movement) =>
+      findOpenFrame(context, range, movement),
+    )
     if (opening !== undefined) return fromOpenFrame(context, opening)
   }
   return {
@@ -133,7 +143,7 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
     snapshots: listed.refs.length,
     damaged,
     failure,
-    hindrance: listed.hindrance,
+    hindrance,
     beyond,
   }
 }
@@ -144,7 +154,8 @@ async function listSnapshots<R, C>(
 ): Promise<{ readonly refs: readonly SnapshotRef[]; readonly hindrance: unknown }> {
   const { store, token, logger, signal } = context
   try {
-    return { refs: newestFirst(await store.list(token, { signal })), hindrance: undefined }
+    const refs = await whileMoving(context, 'listing the snapshots', (movement) => store.list(token, movement))
+    return { refs: newestFirst(refs), hindrance: undefined }
   } catch (error) {
     signal.throwIfAborted()
     logger.warn(`the snapshots of '${token}' can't be listed; trying the log alone, then again`, { error })
@@ -158,7 +169,7 @@ async function tryLoad<R, C>(
 ): Promise<RestoredCopy<R, C> | { readonly failure: unknown }> {
   const { token, logger, signal } = context
   try {
-    return await load(context, ref)
+    return await whileMoving(context, `restoring snapshot ${ref.meta.id}`, (movement) => load(context, ref, movement))
   } catch (error) {
     signal.throwIfAborted()
     if (isKagamiError(error, 'KAGAMI_UNKNOWN_FORMAT')) throw error
@@ -167,11 +178,16 @@ async function tryLoad<R, C>(
   }
 }
 
-async function load<R, C>(context: RestoreContext<R, C>, ref: SnapshotRef): Promise<RestoredCopy<R, C>> {
-  const { token, store, signal } = context
+async function load<R, C>(
+  context: RestoreContext<R, C>,
+  ref: SnapshotRef,
+  { signal, moved }: Movement,
+): Promise<RestoredCopy<R, C>> {
+  const { token, store } = context
   const machine = context.newMachine()
   let bytes = 0
   const onChunk = (size: number): void => {
+    moved()
     bytes += size
     context.onProgress({ snapshot: ref.meta.id, bytes, totalBytes: ref.bytes })
   }
@@ -219,10 +235,12 @@ interface Opening {
 async function findOpenFrame<R, C>(
   context: RestoreContext<R, C>,
   range: { readonly start: Offset; readonly end: Offset },
+  { signal, moved }: Movement,
 ): Promise<Opening | undefined> {
-  const { token, incarnation, log, signal, maxBatchBytes } = context
+  const { token, incarnation, log, maxBatchBytes } = context
   if (range.start === range.end) return undefined
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
+    moved()
     for (const { offset, bytes } of batch.records) {
       const frame = decodeFrame(bytes)
       // Leftovers of other tokens, and of older incarnations, of whoever had this log before.
@@ -249,6 +267,14 @@ function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): R
     snapshot: undefined,
     overtaken: opening.incarnation > context.incarnation,
   }
+}
+
+function whileMoving<T, R, C>(
+  { token, clock, stallTimeoutMs, signal }: RestoreContext<R, C>,
+  what: string,
+  work: (movement: Movement) => Promise<T>,
+): Promise<T> {
+  return unlessStalled({ clock, limitMs: stallTimeoutMs, signal, what: `${what} of '${token}'` }, work)
 }
 
 /** Compares a record with an anchor. */

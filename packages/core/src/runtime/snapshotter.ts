@@ -22,6 +22,7 @@ import { retention, snapshotDue, type SnapshotCadence } from '../engine/snapshot
 import type { Events } from './events.js'
 import type { Anchor } from './restorer.js'
 import { readSnapshot } from './snapshot-reader.js'
+import { unlessStalled, type Movement } from './stall.js'
 import type { Semaphore } from './waiting.js'
 import type { VerifiedRecord } from './verified-record.js'
 
@@ -33,6 +34,7 @@ export interface SnapshotterContext {
   readonly places: Semaphore
   readonly cadence: SnapshotCadence
   readonly keep: number
+  readonly stallTimeoutMs: number
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -124,8 +126,8 @@ export class Snapshotter {
       const meta = this.#describe(captured)
       id = meta.id
       const ref = await this.#publish(meta, captured.snapshot)
-      await this.#verify(ref)
-      await this.#tidy(ref, captured.log)
+      await this.#whileMoving('reading back a snapshot', (movement) => this.#verify(ref, movement))
+      await this.#whileMoving('truncating the log', (movement) => this.#tidy(ref, captured.log, movement))
       this.#newest = ref.meta
       this.#error = undefined
       metrics.observe('kagami_snapshot_ms', clock.monotonicMs() - startedMs, { token })
@@ -161,10 +163,14 @@ export class Snapshotter {
   }
 
   async #publish(meta: SnapshotMeta, snapshot: StateSnapshot): Promise<SnapshotRef> {
-    const { store, signal, events, token } = this.#context
+    const { store, events, token } = this.#context
     try {
       events.emit('snapshot', { token, phase: 'captured', id: meta.id, bytes: 0, error: undefined })
-      const ref = await store.create(meta, blobOf(meta, snapshot.persist({ signal })), { signal })
+      const ref = await this.#whileMoving('persisting a snapshot', (movement) => {
+        const { signal } = movement
+        const state = noticed(snapshot.persist({ signal }), movement)
+        return store.create(meta, noticed(blobOf(meta, state), movement), { signal })
+      })
       events.emit('snapshot', { token, phase: 'published', id: meta.id, bytes: ref.bytes, error: undefined })
       return ref
     } finally {
@@ -173,8 +179,8 @@ export class Snapshotter {
   }
 
   /** Reads the whole snapshot back, as it is listed. A damaged one is deleted; an unreadable one is left for the next to judge. */
-  async #verify(ref: SnapshotRef): Promise<void> {
-    const { store, token, signal, clock, events } = this.#context
+  async #verify(ref: SnapshotRef, { signal, moved }: Movement): Promise<void> {
+    const { store, token, clock, events } = this.#context
     const { id } = ref.meta
     try {
       const listed = (await store.list(token, { signal })).find(({ meta }) => meta.id === id)
@@ -183,7 +189,7 @@ export class Snapshotter {
           'KAGAMI_SNAPSHOT_MISSING',
           `snapshot ${id} of '${token}' was published, and is not listed`,
         )
-      for await (const chunk of readSnapshot(store, listed, { signal })) {
+      for await (const chunk of readSnapshot(store, listed, { signal, onChunk: moved })) {
         void chunk
         await clock.yield()
       }
@@ -191,19 +197,31 @@ export class Snapshotter {
       if (isKagamiError(error, 'KAGAMI_SNAPSHOT_CORRUPT')) await store.delete(token, id, { signal })
       throw error
     }
+    signal.throwIfAborted()
     events.emit('snapshot', { token, phase: 'verified', id, bytes: ref.bytes, error: undefined })
   }
 
-  async #tidy(ref: SnapshotRef, log: TokenLog): Promise<void> {
-    const { store, token, verified, keep, signal, events } = this.#context
+  async #tidy(ref: SnapshotRef, log: TokenLog, { signal, moved }: Movement): Promise<void> {
+    const { store, token, verified, keep, events } = this.#context
     const { incarnation, id } = ref.meta
     const known = await verified.add(token, incarnation, id, keep, { signal })
+    moved()
     const refs = await store.list(token, { signal })
+    moved()
     const { truncateBefore, remove } = retention(refs, known, { incarnation, identity: log.identity }, keep)
     if (truncateBefore === undefined) return
+    signal.throwIfAborted()
     await log.truncate(truncateBefore, { signal })
     events.emit('snapshot', { token, phase: 'truncated', id, bytes: ref.bytes, error: undefined })
-    for (const old of remove) await store.delete(token, old.meta.id, { signal })
+    for (const old of remove) {
+      moved()
+      await store.delete(token, old.meta.id, { signal })
+    }
+  }
+
+  #whileMoving<T>(what: string, work: (movement: Movement) => Promise<T>): Promise<T> {
+    const { token, clock, stallTimeoutMs, signal } = this.#context
+    return unlessStalled({ clock, limitMs: stallTimeoutMs, signal, what: `${what} of '${token}'` }, work)
   }
 
   #failed(id: string, error: unknown): void {
@@ -225,6 +243,15 @@ export class Snapshotter {
     metrics.count('kagami_snapshot_failures', 1, { token })
     logger.warn(`a snapshot of '${token}' failed; the log is not truncated, and it is tried again`, { error: failure })
     events.emit('snapshot', { token, phase: 'failed', id, bytes: 0, error: failure })
+  }
+}
+
+/** The same chunks, each counted as a movement. Whoever asks for one after the work was given up is given none. */
+async function* noticed(chunks: AsyncIterable<Uint8Array>, { signal, moved }: Movement): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    moved()
+    yield chunk
+    signal.throwIfAborted()
   }
 }
 

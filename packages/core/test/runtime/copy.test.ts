@@ -166,7 +166,7 @@ function outcomeOf(promise: Promise<unknown>): { code: string } {
 }
 
 async function settledAs(outcome: { readonly code: string }): Promise<string> {
-  await eventually(() => outcome.code !== 'pending', 'the entry settles')
+  await eventually(() => outcome.code !== 'pending', 'it settles')
   return outcome.code
 }
 
@@ -222,6 +222,19 @@ test('an append that lands below what the copy has read shows that the log has l
   world.logs.loseTail(opened.address, 1)
   const entry = outcomeOf(write('three'))
   expect(await settledAs(entry)).toBe('KAGAMI_INDETERMINATE')
+  expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+  reads.release()
+})
+
+test('so does a marker, on a copy that writes nothing else', async () => {
+  await append({ kind: 'barrier', token: 'orders', incarnation: 1, epoch: 2, term: 77n, timeMs: 1 })
+  const reads = new HeldReads()
+  const { copy } = await copyOn('b', { reads })
+  await copy.sync(undefined)
+  reads.hold()
+  world.logs.loseTail(opened.address, 1)
+  const sync = outcomeOf(copy.sync(undefined))
+  expect(await settledAs(sync)).toBe('KAGAMI_TOKEN_FAILED')
   expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
   reads.release()
 })

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { CommitLog, LogBatch, SnapshotStore, TokenLog } from '../../src/contract/index.js'
 import type { Kagami, Token } from '../../src/index.js'
-import type { Ledger } from './harness.js'
-import { bytes, delegate, eventually, TestCluster } from './harness.js'
+import { bytes, delegate, eventually, Ledger, TestCluster } from './harness.js'
 
 /** Far more than may be under way at once: whoever waits for something that stalls can't acknowledge so many. */
 const WRITES = 300
@@ -170,6 +169,72 @@ describe('one dead store delays no token', () => {
     }
     // What it may have left behind can't be looked for.
     await expect(a.token('late')).rejects.toMatchObject({ code: 'KAGAMI_STORE_UNAVAILABLE', retryable: true })
+  })
+})
+
+describe('state machines that never end delay no other token', () => {
+  /** More than the restores that a node is given, and has under way, at once. */
+  const names = Array.from({ length: 12 }, (_, i) => `stuck-${i}`)
+  const impatient = { limits: { ...limits, stallTimeoutMs: 100 }, snapshotting: { everyEntries: 20, atOnce: 1 } }
+  const never = new Promise<never>(() => undefined)
+
+  test('in persist(): the others are snapshotted, what was captured is released, and health says so', async () => {
+    await using cluster = new TestCluster()
+    let captured = 0
+    let released = 0
+    class Stuck extends Ledger {
+      override snapshot(): ReturnType<Ledger['snapshot']> {
+        captured += 1
+        return {
+          async *persist() {
+            yield Buffer.from('half')
+            await never
+          },
+          release: () => (released += 1),
+        }
+      }
+    }
+    const stateMachine = (name: string): Ledger => (name === 'stuck' ? new Stuck() : new Ledger())
+    const a = await cluster.start('a', { ...impatient, stateMachine })
+    const verified: string[] = []
+    a.on('snapshot', ({ token, phase }) => phase === 'verified' && verified.push(token))
+    const stuck = await a.token('stuck', { replicas: 0, primary: 'self' })
+    const other = await a.token('other', { replicas: 0, primary: 'self' })
+    await write(stuck, 'stuck')
+    await eventually(() => captured > 0, 'the one holds the only place')
+    await write(other, 'other')
+    await eventually(() => verified.includes('other'), 'the other is snapshotted')
+    const failure = await eventually(
+      () => a.health().copies.find(({ token }) => token === 'stuck')?.snapshotError,
+      'health says so',
+    )
+    expect(failure).toMatchObject({ code: 'KAGAMI_TIMEOUT', retryable: true })
+    expect(failure.message).toMatch(/persisting a snapshot of 'stuck' has not moved on for 100 ms/)
+    expect(released).toBe(captured)
+    expect(verified).not.toContain('stuck')
+  })
+
+  test('in restore(): the others are restored, and health says of each that it is not', async () => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a', impatient)
+    const truncated = new Set<string>()
+    a.on('snapshot', ({ token, phase }) => phase === 'truncated' && truncated.add(token))
+    const all = [...names, 'other']
+    const tokens = await Promise.all(all.map((name) => a.token(name, { replicas: 0, primary: 'self' })))
+    for (const token of tokens) for (let i = 0; !truncated.has(token.name); i++) await token.replicate(bytes(String(i)))
+    class Stuck extends Ledger {
+      override restore(): Promise<void> {
+        return never
+      }
+    }
+    const stateMachine = (name: string): Ledger => (name === 'other' ? new Ledger() : new Stuck())
+    const b = await cluster.start('b', { ...impatient, stateMachine })
+    for (const name of all) await a.alter(name, { replicas: 1 })
+    await eventually(() => b.get('other')?.lag.caughtUp, 'the other is restored')
+    expect(lines(b.get('other'))).toEqual(lines(a.get('other')))
+    const hindered = () => b.health().copies.filter(({ error }) => error?.code === 'KAGAMI_TIMEOUT')
+    await eventually(() => hindered().length === names.length, 'health tells of the rest')
+    expect(hindered().every(({ phase }) => phase === 'restoring')).toBe(true)
   })
 })
 

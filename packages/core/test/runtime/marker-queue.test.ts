@@ -26,6 +26,8 @@ function queueOver({ log }: Log, maxWaiting = 10): MarkerQueue {
     limits: { retryMs: { first: 5, longest: 20 }, appendTimeoutMs: 1000, maxWaiting },
     log: () => log,
     incarnation: () => 1,
+    readTo: () => 0n,
+    onLostTail: (offset) => expect.unreachable(`nothing is lost at ${offset}`),
     signal: new AbortController().signal,
   })
 }

@@ -73,7 +73,7 @@ const members = {
   node: 'id, zone, capacity, meta',
   limits:
     'maxEntryBytes, maxFrameBytes, maxFrameEntries, maxInFlightEntries, maxInFlightBytes, maxWaiting, maxWaitingBytes, appendTimeoutMs, ' +
-    'lingerMs, retryMs, lookMs, restoreTimeoutMs',
+    'lingerMs, retryMs, lookMs, restoreTimeoutMs, stallTimeoutMs',
   snapshotting: 'everyEntries, everyBytes, everyMs, keep, atOnce',
   placementLimits: 'graceMs, restoresPerNode',
   seams: 'clock, random, logger, metrics',
@@ -121,6 +121,7 @@ const wrong: Table = {
   'limits.retryMs.longest': [...atLeast(1), [4, '4', 'a number of at least 5']],
   'limits.lookMs': atLeast(1),
   'limits.restoreTimeoutMs': atLeast(1),
+  'limits.stallTimeoutMs': atLeast(100),
   snapshotting: groups(members.snapshotting),
   'snapshotting.everyEntries': whole(1),
   'snapshotting.everyBytes': whole(1),

@@ -268,7 +268,7 @@ test('a copy whose node does not reach the snapshots waits for them, says so, an
     'the copy says so',
   )
   expect(hindered).toMatchObject({ phase: 'restoring', error: { code: 'KAGAMI_STORE_UNAVAILABLE' } })
-  expect(a.health().problems.join()).toMatch(/'orders' can't be restored now.*snapshots can't be listed/)
+  expect(a.health().problems.join()).toMatch(/'orders' can't be restored now.*snapshots can't be had/)
   expect(a.locate('orders')?.primary?.id).toBe('a')
   const b = await cluster.start('b', often)
   await eventually(() => b.get('orders')?.role === 'primary', 'the other serves')
