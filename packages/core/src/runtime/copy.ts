@@ -1,67 +1,47 @@
 /**
- * One copy of one token incarnation on this node: opens and restores it, reads its log for ever, and applies what counts.
- * The read loop is the only place that changes the state; everything else waits for it.
+ * One copy of one token incarnation on this node: what the node tells it and the application asks of it, and what each frame that its reader finds to count
+ * means to the state machine, to callers and to the role. Nothing else than the reader moves it on.
  */
 import {
   comparePositions,
-  isKagamiError,
   KagamiError,
   type CommitLog,
-  type LogBatch,
-  type LogRecord,
   type Offset,
   type Position,
   type SnapshotStore,
   type StateMachine,
   type TokenLog,
 } from '../contract/index.js'
-import { admit, compareEpochs, emptyState, type CopyState } from '../engine/admission.js'
+import { compareEpochs, type CopyState } from '../engine/admission.js'
 import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
-import {
-  decodeEntries,
-  decodeFrame,
-  frameOverhead,
-  recordChecksum,
-  type BarrierFrame,
-  type DataFrame,
-  type Frame,
-  type OpenFrame,
-} from '../engine/frame.js'
+import { frameOverhead, type BarrierFrame, type DataFrame, type OpenFrame } from '../engine/frame.js'
 import type { Term } from '../engine/term.js'
 import type { CopyHealth, Lag, NodeRef, Replicated, Role } from './api.js'
+import { Applier } from './applier.js'
 import {
-  applyFailed,
-  asFailure,
   bug,
   copyFailed,
-  diverged,
   lostTail,
   noCopy,
-  noMachine,
   notPrimary,
   overloaded,
-  replaced,
   restoreHindered,
   twoLogs,
   unknownToken,
-  unopened,
 } from './copy-errors.js'
 import { CopyProgress } from './copy-progress.js'
 import { CopyRole, type RoleHooks } from './copy-role.js'
 import type { Events } from './events.js'
+import { LogReader, type LogListener } from './log-reader.js'
 import { MarkerQueue } from './marker-queue.js'
 import { MAX_TOKEN_BYTES, type Settings } from './options.js'
-import { indeterminate, rejectAll, Replicator, settle, type PendingEntry } from './replicator.js'
-import { matchesAnchor, restoreCopy, type Anchor } from './restorer.js'
+import { indeterminate, rejectAll, Replicator, type PendingEntry } from './replicator.js'
+import type { Anchor, RestoredCopy } from './restorer.js'
 import { Refusals } from './refusals.js'
 import { Scope } from './scope.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
-import { backoffMs, orAborted, sleep, type Semaphore, type Waiting } from './waiting.js'
-
-/** The loop lets others have a turn after this long. */
-const SLICE_MS = 4
-const MAX_BATCH_BYTES = 1_048_576
+import { orAborted, type Semaphore, type Waiting } from './waiting.js'
 
 export interface CopyContext<R, C> {
   readonly settings: Settings<R, C>
@@ -92,18 +72,10 @@ export class Copy<R, C> {
   readonly #markers: MarkerQueue
   readonly #snapshotter: Snapshotter
   readonly #progress: CopyProgress
-  readonly #ignored = new Map<string, number>()
+  readonly #applier: Applier<R, C>
+  readonly #reader: LogReader<R, C>
   #assignment: Assignment
   #phase: CopyHealth['phase'] = 'opening'
-  #log: TokenLog | undefined
-  #machine: StateMachine<R, C> | undefined
-  #state: CopyState = emptyState()
-  /** The last record that was read. */
-  #anchor: Anchor | undefined
-  /** Where a snapshot of the present state may start to read again; see `mayBeginLog`. */
-  #base: Anchor | undefined
-  #from: Offset = 0n
-  #readTo: Offset = 0n
   #inSync = false
   #error: KagamiError | undefined
   readonly #refusals: Refusals
@@ -123,11 +95,12 @@ export class Copy<R, C> {
     this.#context = context
     this.#assignment = assignment
     this.#progress = new CopyProgress(clock, limits.lookMs)
+    this.#applier = new Applier(token, settings)
     this.#scope = new Scope((task, error) => this.#fail(bug(token, task, error), undefined))
     const { signal } = this.#scope
     const member = (): string | undefined => context.member()
-    const log = (): TokenLog | undefined => this.#log
-    const readTo = (): Offset => this.#readTo
+    const log = (): TokenLog | undefined => this.#reader.log
+    const readTo = (): Offset => this.#reader.readTo
     const onLostTail = (offset: Offset): void => this.#fail(lostTail(token, offset), undefined)
     this.#replicator = new Replicator({
       token,
@@ -194,12 +167,27 @@ export class Copy<R, C> {
       capture: () => this.#capture(),
       signal,
     })
+    this.#reader = new LogReader(
+      {
+        token,
+        incarnation,
+        settings,
+        commitLog: context.commitLog,
+        store: context.store,
+        restorePlaces: context.restorePlaces,
+        progress: this.#progress,
+        events,
+        assigned: () => this.#assignment.log,
+        newMachine: () => this.#applier.make(),
+      },
+      this.#listener(),
+    )
   }
 
   /** Begins to open, restore and read. */
   open(): void {
     this.#context.events.emit('copy', { token: this.token, opened: true })
-    this.#scope.spawn('read loop', (signal) => this.#run(signal))
+    this.#scope.spawn('read loop', (signal) => this.#reader.run(signal))
   }
 
   // What the node tells the copy.
@@ -250,7 +238,7 @@ export class Copy<R, C> {
     this.#onSettled?.()
     if (this.#scope.signal.aborted) return this.#scope.settled()
     this.#scope.abort(stopped)
-    await this.#log?.close()
+    await this.#reader.close()
     await this.#scope.settled()
     this.#context.events.emit('copy', { token: this.token, opened: false })
   }
@@ -276,8 +264,9 @@ export class Copy<R, C> {
 
   get machine(): StateMachine<R, C> {
     if (this.#phase === 'failed') throw copyFailed(this.token, this.#error)
-    if (this.#machine === undefined || this.#phase !== 'running') throw noCopy(this.token)
-    return this.#machine
+    const { machine } = this.#applier
+    if (machine === undefined || this.#phase !== 'running') throw noCopy(this.token)
+    return machine
   }
 
   replicate(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Replicated<R>> {
@@ -339,7 +328,7 @@ export class Copy<R, C> {
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
       snapshotError: this.#isSnapshotter ? this.#snapshotter.error : undefined,
       appendError: this.#replicator.trouble ?? this.#markers.trouble ?? this.#refusals.error,
-      ignored: Object.fromEntries(this.#ignored),
+      ignored: this.#reader.ignored,
     }
   }
 
@@ -351,91 +340,55 @@ export class Copy<R, C> {
     return this.#replicator.hasPending
   }
 
-  // The loop.
+  /** What is in force at the place up to which this copy has read. */
+  get #state(): CopyState {
+    return this.#reader.state
+  }
 
-  async #run(signal: AbortSignal): Promise<void> {
-    const { limits, seams } = this.#context.settings
-    let failures = 0
-    let restored = false
-    while (!signal.aborted) {
-      const lookedAtMs = this.#progress.lookedAtMs
-      try {
-        this.#log ??= await this.#openLog(signal)
-        if (!restored) await this.#restore(this.#log, signal)
-        restored = true
-        await this.#readOn(this.#log, signal)
-        return
-      } catch (error) {
-        if (signal.aborted) return
-        if (isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) {
-          if (this.#phase === 'failed') return this.#giveUpPending(error)
-          seams.logger.info(
-            `truncation has overtaken the copy of '${this.token}'; it is restored from a newer snapshot`,
-          )
-          restored = false
-        } else if (!isKagamiError(error) || !error.retryable) {
-          return this.#fail(asFailure(this.token, error), undefined)
-        } else {
-          seams.logger.warn(`the log of '${this.token}' can't be read now; trying again`, { error })
-        }
-        failures = this.#progress.lookedAtMs === lookedAtMs ? failures + 1 : 0
-        await sleep(seams.clock, backoffMs(failures, limits.retryMs, seams.random), signal)
-      }
+  // What the reader tells.
+
+  #listener(): LogListener<R, C> {
+    return {
+      onRestoring: () => this.#onRestoring(),
+      onHindered: (cause) => {
+        this.#hindrance = restoreHindered(this.token, cause)
+        this.#context.onChange(this.token)
+      },
+      onRestored: (restored, tookMs) => this.#onRestored(restored, tookMs),
+      onReading: () => {
+        this.#markers.pump()
+        this.#replicator.pump()
+      },
+      onOpened: (frame) => this.#onOpened(frame),
+      onBarrier: (frame) => this.#onBarrier(frame),
+      onBarrierIgnored: (frame) => this.#onBarrierIgnored(frame),
+      onData: (frame) => this.#onData(frame),
+      onMarker: (nonce) => this.#markers.read(nonce),
+      onPause: () => this.#replicator.progressed(),
+      onBatchEnd: () => this.#onBatchEnd(),
+      onUnreadable: (error) => this.#fail(error, undefined),
+      failed: () => this.#phase === 'failed',
+      done: () => this.#phase === 'failed' && !this.#replicator.hasSealed,
     }
   }
 
-  async #openLog(signal: AbortSignal): Promise<TokenLog> {
-    const { address, identity } = this.#assignment.log
-    const log = await this.#context.commitLog.open(address, { signal, token: this.token })
-    if (log.identity === identity) return log
-    await log.close()
-    throw replaced(this.token, address)
-  }
-
-  async #restore(log: TokenLog, signal: AbortSignal): Promise<void> {
-    const { settings, store, events } = this.#context
-    const { clock, random, logger, metrics } = settings.seams
-    const { token } = this
-    const startedMs = clock.monotonicMs()
+  #onRestoring(): void {
     if (this.#phase === 'opening' || this.#phase === 'running') this.#phase = 'restoring'
     this.#progress.restart(this.#progress.applied)
     this.#role.stopServing('the copy is being restored')
-    this.#context.onChange(token)
-    const restored = await restoreCopy({
-      token,
-      incarnation: this.incarnation,
-      log,
-      store,
-      newMachine: () => this.#newMachine(),
-      clock,
-      random,
-      logger,
-      retryMs: settings.limits.retryMs,
-      patienceMs: settings.limits.restoreTimeoutMs,
-      stallTimeoutMs: settings.limits.stallTimeoutMs,
-      maxBatchBytes: MAX_BATCH_BYTES,
-      places: this.#context.restorePlaces,
-      onProgress: (progress) => events.emit('restoring', { token, ...progress }),
-      onHindered: (cause) => {
-        this.#hindrance = restoreHindered(token, cause)
-        this.#context.onChange(token)
-      },
-      signal,
-    })
+    this.#context.onChange(this.token)
+  }
+
+  #onRestored(restored: RestoredCopy<R, C>, tookMs: number): void {
+    const { token } = this
+    const { settings, events } = this.#context
     this.#hindrance = undefined
-    this.#machine = restored.machine
-    this.#state = restored.state
-    this.#anchor = restored.anchor
-    this.#base = restored.anchor
-    this.#from = restored.from
-    this.#readTo = restored.from
-    this.#progress.restart(restored.state.nextIndex)
+    this.#applier.use(restored.machine)
     this.#snapshotter.restored(restored.snapshot)
     if (this.#phase === 'restoring') this.#phase = 'running'
     this.#afterJump(restored.overtaken)
-    const tookMs = clock.monotonicMs() - startedMs
-    const next = { incarnation: this.#state.incarnation, index: this.#progress.applied }
-    metrics.observe('kagami_restore_ms', tookMs, { token })
+    const next = { incarnation: restored.state.incarnation, index: this.#progress.applied }
+    settings.seams.metrics.observe('kagami_restore_ms', tookMs, { token })
     events.emit('restored', { token, snapshot: restored.snapshot?.id, next, tookMs })
     this.#role.evaluate()
   }
@@ -452,46 +405,7 @@ export class Copy<R, C> {
     this.#checkSettled()
   }
 
-  /** Reads until the copy is closed, or has nothing more to learn. */
-  async #readOn(log: TokenLog, signal: AbortSignal): Promise<void> {
-    const { limits, seams } = this.#context.settings
-    const { clock } = seams
-    const startedMs = clock.monotonicMs()
-    let expected = this.#anchor
-    let sliceMs = startedMs
-    this.#markers.pump()
-    this.#replicator.pump()
-    const options = { signal, lookMs: limits.lookMs, maxBatchBytes: MAX_BATCH_BYTES }
-    for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
-      this.#progress.looked(batch, this.token, this.#state.incarnation)
-      for (const record of batch.records) {
-        if (expected !== undefined) {
-          if (!matchesAnchor(expected, record.offset, record.bytes)) throw lostTail(this.token, expected.offset)
-          expected = undefined
-          this.#readTo = record.offset + 1n
-          continue
-        }
-        this.#readRecord(record)
-        if (this.#phase === 'failed' && !this.#replicator.hasSealed) return
-        if (clock.monotonicMs() - sliceMs < SLICE_MS) continue
-        this.#replicator.progressed()
-        await clock.yield()
-        signal.throwIfAborted()
-        sliceMs = clock.monotonicMs()
-      }
-      if (expected === undefined) this.#afterBatch(batch)
-      // The end may be a stale answer, so it takes a while until it is believed.
-      else if (batch.end <= expected.offset && clock.monotonicMs() - startedMs >= limits.restoreTimeoutMs) {
-        throw lostTail(this.token, expected.offset)
-      }
-    }
-    const ended = `the reader of '${this.token}' ended by itself; reading again`
-    throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', ended, { retryable: true })
-  }
-
-  #afterBatch(batch: LogBatch): void {
-    this.#readTo = batch.next
-    this.#progress.finished(batch)
+  #onBatchEnd(): void {
     this.#refreshInSync()
     this.#replicator.progressed()
     if (this.#snapshotter.due()) this.#scope.spawn('snapshot', () => this.#snapshotter.take())
@@ -505,55 +419,9 @@ export class Copy<R, C> {
     this.#context.onChange(this.token)
   }
 
-  #readRecord({ offset, bytes }: LogRecord): void {
-    const frame = decodeFrame(bytes)
-    this.#anchor = { offset, checksum: recordChecksum(bytes) }
-    this.#readTo = offset + 1n
-    if (frame.kind === 'skipped') return this.#ignore('unknown')
-    const verdict = admit(this.#state, this.token, frame)
-    if (verdict === 'opened' || this.#mayBeginLog(frame)) this.#base = this.#anchor
-    switch (verdict) {
-      case 'opened':
-        return this.#onOpened(frame as OpenFrame)
-      case 'barrier':
-        return this.#onBarrier(frame as BarrierFrame)
-      case 'data':
-        return this.#onData(frame as DataFrame)
-      case 'marker':
-        if (frame.kind === 'marker') this.#markers.read(frame.nonce)
-        return
-      case 'level':
-        return
-      case 'gap':
-        throw unopened(this.token, offset)
-      case 'diverged':
-        throw diverged(this.token, offset)
-      default:
-        this.#ignore(verdict)
-        if (frame.kind === 'barrier') this.#onBarrierIgnored(frame)
-    }
-  }
-
-  /**
-   * Whether the log may be truncated so that it begins with this frame. A late copy of the open frame must never come first: a
-   * reader would take it for the beginning. Between the last frame of this kind and the end of what was read, nothing counts.
-   */
-  #mayBeginLog(frame: Frame): boolean {
-    const { kind, token, incarnation } = frame
-    return kind !== 'open' && kind !== 'marker' && token === this.token && incarnation === this.#state.incarnation
-  }
-
-  #ignore(reason: string): void {
-    this.#ignored.set(reason, (this.#ignored.get(reason) ?? 0) + 1)
-    this.#context.settings.seams.metrics.count('kagami_frames_ignored', 1, { token: this.token, reason })
-  }
-
   #onOpened(frame: OpenFrame): void {
     const { events } = this.#context
-    if (frame.address !== this.#log?.address || frame.identity !== this.#log.identity) {
-      throw replaced(this.token, frame.address)
-    }
-    this.#machine = this.#newMachine()
+    this.#applier.use(this.#applier.make())
     this.#progress.applied = 0
     this.#endOlderTerms()
     this.#wakeReaders()
@@ -594,57 +462,39 @@ export class Copy<R, C> {
   }
 
   #onData(frame: DataFrame): void {
-    const entries = decodeEntries(frame.body, frame.count)
     const own = this.#replicator.counted(frame.term, frame.firstSeq)
-    entries.forEach((bytes, i) => this.#applyOne(bytes, frame, frame.firstIndex + i, own[i]))
-    if (this.#phase !== 'failed') {
-      this.#progress.advance(this.#state.nextIndex, frame.timeMs)
-      this.#snapshotter.applied(frame.count, frame.body.length)
-      this.#wakeReaders()
-    }
+    if (this.#phase === 'failed') this.#settleUnapplied(own)
+    else this.#apply(frame, own)
     if (own.length > 0) {
       this.#refusals.over()
       this.#checkSettled()
     }
   }
 
-  #applyOne(bytes: Uint8Array, frame: DataFrame, index: number, own: PendingEntry | undefined): void {
-    const { token } = this
-    const position = { incarnation: frame.incarnation, index }
-    if (this.#phase === 'failed') {
-      if (own === undefined) return
-      return rejectAll([own], indeterminate(token, 'it is committed, but this copy had failed before it', this.#error))
+  #apply(frame: DataFrame, own: readonly PendingEntry[]): void {
+    const { level, nextIndex } = this.#state
+    const failure = this.#applier.apply(frame, level, own)
+    if (failure === undefined) {
+      this.#progress.advance(nextIndex, frame.timeMs)
+      this.#snapshotter.applied(frame.count, frame.body.length)
+      return this.#wakeReaders()
     }
-    const { codec } = this.#context.settings
-    try {
-      const machine = this.#machine as StateMachine<R, C>
-      const value = codec.decode(bytes)
-      const result = machine.apply({ token, position, value, timeMs: frame.timeMs, level: this.#state.level })
-      if (result instanceof Promise) {
-        result.catch(() => undefined)
-        throw new TypeError('apply returned a promise; it must be synchronous')
-      }
-      if (own !== undefined) settle(own, { position, result })
-    } catch (cause) {
-      const error = applyFailed(token, position, cause)
-      this.#progress.applied = index
-      this.#fail(error, position)
-      if (own !== undefined) rejectAll([own], error)
-    }
+    const { error, position, at } = failure
+    this.#progress.applied = position.index
+    this.#fail(error, position)
+    rejectAll(own.slice(at, at + 1), error)
+    this.#settleUnapplied(own.slice(at + 1))
   }
 
-  #newMachine(): StateMachine<R, C> {
-    try {
-      return this.#context.settings.stateMachine(this.token)
-    } catch (cause) {
-      throw noMachine(this.token, cause)
-    }
+  /** Entries that are committed, while this copy has stopped to apply. */
+  #settleUnapplied(own: readonly PendingEntry[]): void {
+    rejectAll(own, indeterminate(this.token, 'it is committed, but this copy had failed before it', this.#error))
   }
 
   // Snapshots.
 
   #maySnapshot(): boolean {
-    if (this.#phase !== 'running' || this.#base === undefined || this.#state.deleted) return false
+    if (this.#phase !== 'running' || this.#reader.base === undefined || this.#state.deleted) return false
     return this.#isSnapshotter && this.#context.member() !== undefined
   }
 
@@ -653,12 +503,12 @@ export class Copy<R, C> {
   }
 
   #capture(): CapturedCopy {
-    const machine = this.#machine as StateMachine<R, C>
+    const machine = this.#applier.machine as StateMachine<R, C>
     return {
       snapshot: machine.snapshot(),
       state: { ...this.#state },
-      anchor: this.#base as Anchor,
-      log: this.#log as TokenLog,
+      anchor: this.#reader.base as Anchor,
+      log: this.#reader.log as TokenLog,
       schemaVersion: machine.schemaVersion ?? 0,
     }
   }

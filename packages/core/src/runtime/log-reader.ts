@@ -1,0 +1,288 @@
+/**
+ * The read loop of one copy: opens its log, lets it be restored, and reads on for ever. It alone moves the copy's place in the log, and what
+ * is in force there. What a frame means to the state machine, to callers and to the role is its listener's business.
+ */
+import {
+  isKagamiError,
+  KagamiError,
+  type CommitLog,
+  type LogRecord,
+  type Offset,
+  type SnapshotStore,
+  type StateMachine,
+  type TokenLog,
+} from '../contract/index.js'
+import { admit, emptyState, type CopyState } from '../engine/admission.js'
+import type { LogRef } from '../engine/documents.js'
+import {
+  decodeFrame,
+  recordChecksum,
+  type BarrierFrame,
+  type DataFrame,
+  type Frame,
+  type OpenFrame,
+} from '../engine/frame.js'
+import { asFailure, diverged, lostTail, replaced, unopened } from './copy-errors.js'
+import type { CopyProgress } from './copy-progress.js'
+import type { Events } from './events.js'
+import type { Settings } from './options.js'
+import { matchesAnchor, restoreCopy, type Anchor, type RestoredCopy } from './restorer.js'
+import { backoffMs, sleep, type Semaphore } from './waiting.js'
+
+/** The loop lets others have a turn after this long. */
+const SLICE_MS = 4
+const MAX_BATCH_BYTES = 1_048_576
+
+/** What the loop tells, in the order of the log, and waits for: nothing here is asynchronous. */
+export interface LogListener<R, C> {
+  /** Its place is given up, and another looked for. */
+  onRestoring(): void
+  /** The restore waits for snapshots that can't be had. */
+  onHindered(cause: unknown): void
+  onRestored(restored: RestoredCopy<R, C>, tookMs: number): void
+  /** Reading begins, or begins again. */
+  onReading(): void
+  /** The rest is told of frames that count. Those that don't are only counted by reason, but for a barrier, whose author waits for it. */
+  onOpened(frame: OpenFrame): void
+  onBarrier(frame: BarrierFrame): void
+  onBarrierIgnored(frame: BarrierFrame): void
+  onData(frame: DataFrame): void
+  onMarker(nonce: bigint): void
+  /** Others are about to have a turn within a batch. */
+  onPause(): void
+  onBatchEnd(): void
+  /** It can't be read on, or restored, and never will be. */
+  onUnreadable(error: KagamiError): void
+  /** The state is lost: what is read from here on counts for what is pending alone, so it can't be restored. */
+  failed(): boolean
+  /** It has failed, and nothing is pending: there is nothing left to learn. */
+  done(): boolean
+}
+
+export interface LogReaderContext<R, C> {
+  readonly token: string
+  readonly incarnation: number
+  readonly settings: Settings<R, C>
+  readonly commitLog: CommitLog
+  readonly store: SnapshotStore
+  readonly restorePlaces: Semaphore
+  readonly progress: CopyProgress
+  readonly events: Events
+  /** The log that the assignment names. */
+  assigned(): LogRef
+  newMachine(): StateMachine<R, C>
+}
+
+export class LogReader<R, C> {
+  readonly #context: LogReaderContext<R, C>
+  readonly #listener: LogListener<R, C>
+  readonly #ignored = new Map<string, number>()
+  #log: TokenLog | undefined
+  #state: CopyState = emptyState()
+  /** The last record that was read. */
+  #anchor: Anchor | undefined
+  #base: Anchor | undefined
+  #from: Offset = 0n
+  #readTo: Offset = 0n
+
+  constructor(context: LogReaderContext<R, C>, listener: LogListener<R, C>) {
+    this.#context = context
+    this.#listener = listener
+  }
+
+  /** Undefined until it is open. */
+  get log(): TokenLog | undefined {
+    return this.#log
+  }
+
+  /** What is in force at the place up to which it was read. */
+  get state(): CopyState {
+    return this.#state
+  }
+
+  /** The offset that is read next. */
+  get readTo(): Offset {
+    return this.#readTo
+  }
+
+  /** Where a snapshot of the present state may start to read again; undefined while there is no such place. */
+  get base(): Anchor | undefined {
+    return this.#base
+  }
+
+  /** Frames that did not count, by reason. */
+  get ignored(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#ignored)
+  }
+
+  /** Opens, restores and reads until the signal aborts, or nothing is left to learn. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { token, progress } = this.#context
+    const { limits, seams } = this.#context.settings
+    let failures = 0
+    let restored = false
+    while (!signal.aborted) {
+      const { lookedAtMs } = progress
+      try {
+        this.#log ??= await this.#open(signal)
+        if (!restored) await this.#restore(this.#log, signal)
+        restored = true
+        await this.#readOn(this.#log, signal)
+        return
+      } catch (error) {
+        if (signal.aborted) return
+        if (isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) {
+          if (this.#listener.failed()) return this.#listener.onUnreadable(error)
+          seams.logger.info(`truncation has overtaken the copy of '${token}'; it is restored from a newer snapshot`)
+          restored = false
+        } else if (!isKagamiError(error) || !error.retryable) {
+          return this.#listener.onUnreadable(asFailure(token, error))
+        } else {
+          seams.logger.warn(`the log of '${token}' can't be read now; trying again`, { error })
+        }
+        failures = progress.lookedAtMs === lookedAtMs ? failures + 1 : 0
+        await sleep(seams.clock, backoffMs(failures, limits.retryMs, seams.random), signal)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#log?.close()
+  }
+
+  async #open(signal: AbortSignal): Promise<TokenLog> {
+    const { token, commitLog } = this.#context
+    const { address, identity } = this.#context.assigned()
+    const log = await commitLog.open(address, { signal, token })
+    if (log.identity === identity) return log
+    await log.close()
+    throw replaced(token, address)
+  }
+
+  async #restore(log: TokenLog, signal: AbortSignal): Promise<void> {
+    const { token, incarnation, settings, store, events, progress, restorePlaces } = this.#context
+    const { limits, seams } = settings
+    const { clock, random, logger } = seams
+    const startedMs = clock.monotonicMs()
+    this.#listener.onRestoring()
+    const restored = await restoreCopy({
+      token,
+      incarnation,
+      log,
+      store,
+      newMachine: () => this.#context.newMachine(),
+      clock,
+      random,
+      logger,
+      retryMs: limits.retryMs,
+      patienceMs: limits.restoreTimeoutMs,
+      stallTimeoutMs: limits.stallTimeoutMs,
+      maxBatchBytes: MAX_BATCH_BYTES,
+      places: restorePlaces,
+      onProgress: (restoring) => events.emit('restoring', { token, ...restoring }),
+      onHindered: (cause) => this.#listener.onHindered(cause),
+      signal,
+    })
+    this.#state = restored.state
+    this.#anchor = restored.anchor
+    this.#base = restored.anchor
+    this.#from = restored.from
+    this.#readTo = restored.from
+    progress.restart(restored.state.nextIndex)
+    this.#listener.onRestored(restored, clock.monotonicMs() - startedMs)
+  }
+
+  async #readOn(log: TokenLog, signal: AbortSignal): Promise<void> {
+    const { token, progress } = this.#context
+    const { limits, seams } = this.#context.settings
+    const { clock } = seams
+    const startedMs = clock.monotonicMs()
+    let expected = this.#anchor
+    let sliceMs = startedMs
+    this.#listener.onReading()
+    const options = { signal, lookMs: limits.lookMs, maxBatchBytes: MAX_BATCH_BYTES }
+    for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
+      progress.looked(batch, token, this.#state.incarnation)
+      for (const record of batch.records) {
+        if (expected !== undefined) {
+          if (!matchesAnchor(expected, record.offset, record.bytes)) throw lostTail(token, expected.offset)
+          expected = undefined
+          this.#readTo = record.offset + 1n
+          continue
+        }
+        this.#readRecord(record)
+        if (this.#listener.done()) return
+        if (clock.monotonicMs() - sliceMs < SLICE_MS) continue
+        this.#listener.onPause()
+        await clock.yield()
+        signal.throwIfAborted()
+        sliceMs = clock.monotonicMs()
+      }
+      if (expected === undefined) {
+        this.#readTo = batch.next
+        progress.finished(batch)
+        this.#listener.onBatchEnd()
+      }
+      // The end may be a stale answer, so it takes a while until it is believed.
+      else if (batch.end <= expected.offset && clock.monotonicMs() - startedMs >= limits.restoreTimeoutMs) {
+        throw lostTail(token, expected.offset)
+      }
+    }
+    const ended = `the reader of '${token}' ended by itself; reading again`
+    throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', ended, { retryable: true })
+  }
+
+  #readRecord({ offset, bytes }: LogRecord): void {
+    const { token } = this.#context
+    const frame = decodeFrame(bytes)
+    this.#anchor = { offset, checksum: recordChecksum(bytes) }
+    this.#readTo = offset + 1n
+    if (frame.kind === 'skipped') return this.#ignore('unknown')
+    const verdict = admit(this.#state, token, frame)
+    if (verdict === 'opened' || this.#mayBeginLog(frame)) this.#base = this.#anchor
+    switch (verdict) {
+      case 'opened':
+        return this.#onOpened(frame as OpenFrame)
+      case 'barrier':
+        return this.#listener.onBarrier(frame as BarrierFrame)
+      case 'data':
+        return this.#listener.onData(frame as DataFrame)
+      case 'marker':
+        if (frame.kind === 'marker') this.#listener.onMarker(frame.nonce)
+        return
+      case 'level':
+        return
+      case 'gap':
+        throw unopened(token, offset)
+      case 'diverged':
+        throw diverged(token, offset)
+      default:
+        this.#ignore(verdict)
+        if (frame.kind === 'barrier') this.#listener.onBarrierIgnored(frame)
+    }
+  }
+
+  #onOpened(frame: OpenFrame): void {
+    if (frame.address !== this.#log?.address || frame.identity !== this.#log.identity) {
+      throw replaced(this.#context.token, frame.address)
+    }
+    this.#listener.onOpened(frame)
+  }
+
+  /**
+   * Whether the log may be truncated so that it begins with this frame. A late copy of the open frame must never come first: a
+   * reader would take it for the beginning. Between the last frame of this kind and the end of what was read, nothing counts.
+   */
+  #mayBeginLog(frame: Frame): boolean {
+    const { kind, token, incarnation } = frame
+    return (
+      kind !== 'open' && kind !== 'marker' && token === this.#context.token && incarnation === this.#state.incarnation
+    )
+  }
+
+  #ignore(reason: string): void {
+    this.#ignored.set(reason, (this.#ignored.get(reason) ?? 0) + 1)
+    const { settings, token } = this.#context
+    settings.seams.metrics.count('kagami_frames_ignored', 1, { token, reason })
+  }
+}
