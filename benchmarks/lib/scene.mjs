@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { node, nowMs } from './nodes.mjs'
 
 const workerFile = fileURLToPath(new URL('../worker.mjs', import.meta.url))
+const appenderFile = fileURLToPath(new URL('../appender.mjs', import.meta.url))
 
 export class Scene {
   /** Fewer rounds, to see that everything runs. */
@@ -49,10 +50,21 @@ export class Scene {
    * @param {readonly string[]} [execArgv]
    */
   async worker(options, execArgv = []) {
-    const worker = new Worker(options.id, execArgv)
+    const worker = new Worker(options.id, workerFile, execArgv)
     this.#workers.push(worker)
     await worker.ask('start', options)
     return worker
+  }
+
+  /**
+   * A process that appends to a log which it shares. `started` is the log's address.
+   * @param {{ kind: 'embedded' | 'lmdb', dir: string, id: string, address?: string }} options given to `start` in appender.mjs
+   */
+  async appender(options) {
+    const appender = new Worker(options.id, appenderFile)
+    this.#workers.push(appender)
+    appender.started = await appender.ask('start', options)
+    return appender
   }
 
   /** What a program of Node prints. @param {string} path @param {readonly string[]} args */
@@ -78,6 +90,8 @@ export class Scene {
 export class Worker {
   id
   alive = true
+  /** What its start gave. */
+  started
   exited
   /** What its node told, with the time by the shared monotonic clock. @type {{ at: number, event: string, payload: any }[]} */
   events = []
@@ -87,10 +101,10 @@ export class Worker {
   #answers = new Map()
   #watchers = new Set()
 
-  /** @param {string} id @param {readonly string[]} execArgv */
-  constructor(id, execArgv) {
+  /** @param {string} id @param {string} file @param {readonly string[]} execArgv */
+  constructor(id, file, execArgv = []) {
     this.id = id
-    this.#child = fork(workerFile, { execArgv: [...execArgv], serialization: 'advanced' })
+    this.#child = fork(file, { execArgv: [...execArgv], serialization: 'advanced' })
     this.exited = new Promise((resolve) => {
       this.#child.once('close', (code, signal) => {
         this.alive = false
@@ -131,6 +145,14 @@ export class Worker {
   async kill() {
     this.#child.kill('SIGKILL')
     await this.exited
+  }
+
+  freeze() {
+    this.#child.kill('SIGSTOP')
+  }
+
+  thaw() {
+    this.#child.kill('SIGCONT')
   }
 
   /** kill -9, and when: just before the signal. */
