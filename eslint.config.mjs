@@ -7,7 +7,9 @@ import { kagamiPlugin } from './scripts/eslint/plugin.mjs'
 import { seamRules } from './scripts/eslint/seams.mjs'
 
 const root = import.meta.dirname
-const typescript = ['packages/*/{src,test}/**/*.ts', '{examples/*,benchmarks}/**/*.ts']
+/** Whatever the compiler takes: a file of another extension would be built, and escape every rule. */
+const ts = '{ts,mts,cts,tsx}'
+const typescript = [`packages/*/{src,test}/**/*.${ts}`, `{examples/*,benchmarks}/**/*.${ts}`]
 const nodeGlobals = [
   ...[
     'process',
@@ -70,25 +72,25 @@ export default defineConfig(
     },
   },
   {
-    files: ['{packages,examples}/*/**/*.{ts,mjs}', 'benchmarks/**/*.{ts,mjs}'],
+    files: [`{packages,examples}/*/**/*.{mjs,${ts}}`, `benchmarks/**/*.{mjs,${ts}}`],
     rules: { 'kagami/import-directions': ['error', { root }] },
   },
-  { files: ['packages/*/src/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...sourceSyntax] } },
+  { files: [`packages/*/src/**/*.${ts}`], rules: { 'no-restricted-syntax': ['error', ...sourceSyntax] } },
   {
-    files: ['packages/core/src/engine/**/*.ts'],
+    files: [`packages/core/src/engine/**/*.${ts}`],
     rules: { 'no-restricted-syntax': ['error', ...sourceSyntax, ...engineSyntax] },
   },
   {
-    files: ['packages/core/src/**/*.ts'],
+    files: [`packages/core/src/**/*.${ts}`],
     ignores: ['packages/core/src/runtime/system-seams.ts'],
     rules: seamRules('kagami'),
   },
   {
-    files: ['**/test/**/*.{ts,mjs}'],
+    files: [`**/test/**/*.{mjs,${ts}}`],
     rules: { 'no-restricted-syntax': ['error', ...testSyntax] },
   },
   {
-    files: ['**/test/**/*.ts'],
+    files: [`**/test/**/*.${ts}`],
     // Tests hand over half-made objects and bound spies on purpose; what they promise is checked by running them.
     rules: {
       '@typescript-eslint/unbound-method': 'off',

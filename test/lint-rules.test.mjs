@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const untyped = new ESLint({
   cwd: root,
   // Imagined files belong to no TypeScript project.
-  overrideConfig: [{ files: ['**/*.ts'], ...tseslint.configs.disableTypeChecked }],
+  overrideConfig: [{ files: ['**/*.{ts,mts,cts,tsx}'], ...tseslint.configs.disableTypeChecked }],
 })
 const typed = new ESLint({ cwd: root })
 
@@ -268,6 +268,13 @@ describe('core has no clock, chance, console or thread pool', () => {
     expect(await rulesBrokenBy(untyped, 'packages/core/src/runtime/system-seams.ts', code)).toEqual([])
     expect(await rulesBrokenBy(untyped, 'packages/core/src/engine/system-seams.ts', code)).not.toEqual([])
     expect(await rulesBrokenBy(untyped, 'packages/core/src/runtime/system-seams-2.ts', code)).not.toEqual([])
+  })
+
+  test.each(['mts', 'cts', 'tsx'])('a file of TypeScript that ends in .%s is held to the same', async (extension) => {
+    const file = engine.replace(/ts$/, extension)
+    const code = `import { a } from '../runtime/a.js'\nexport const b = async () => [Date.now(), a]`
+    const rules = ['kagami/core-globals', 'kagami/import-directions', 'no-restricted-syntax']
+    expect(await rulesBrokenBy(untyped, file, code)).toEqual(expect.arrayContaining(rules))
   })
 
   test('other packages, and the tests of core, may use the system', async () => {
