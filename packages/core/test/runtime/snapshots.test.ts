@@ -20,12 +20,21 @@ async function fill(
   for (let i = from; i < to; i++) await token.replicate(bytes(`entry ${i}`))
 }
 
+/** Writes 230 entries, and waits for three snapshots on the way: how many entries go by while one is persisted is up to the machine. */
+async function fillThroughSnapshots(token: Parameters<typeof fill>[0], seen: readonly string[]): Promise<void> {
+  for (let taken = 1; taken <= 3; taken++) {
+    await fill(token, (taken - 1) * 70, taken * 70)
+    await eventually(() => seen.filter((phase) => phase === 'verified').length >= taken, 'a verified snapshot')
+  }
+  await fill(token, 210, 230)
+}
+
 /** A token with two verified snapshots and a truncated log, on node a. */
 async function truncated(cluster: TestCluster) {
   const a = await cluster.start('a', often)
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })
   const seen = phases(a)
-  await fill(orders, 0, 230)
+  await fillThroughSnapshots(orders, seen)
   await eventually(() => seen.includes('truncated'), 'a truncation')
   return a
 }
@@ -69,7 +78,7 @@ test('a damaged snapshot is passed over for the next older one', async () => {
   const a = await cluster.start('a', often)
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })
   const seen = phases(a)
-  await fill(orders, 0, 230)
+  await fillThroughSnapshots(orders, seen)
   await eventually(
     () => seen.filter((phase) => phase === 'truncated').length >= 1 && !seen.at(-1)?.includes('captured'),
     'snapshots',
@@ -193,7 +202,7 @@ test('a state machine that swallows a damaged snapshot is not taken for restored
   const a = await cluster.start('a', often)
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })
   const seen = phases(a)
-  await fill(orders, 0, 230)
+  await fillThroughSnapshots(orders, seen)
   await eventually(() => seen.filter((phase) => phase === 'truncated').length >= 2, 'truncations')
   const snapshots = cluster.world.snapshotStore()
   const read = snapshots.open.bind(snapshots)
