@@ -95,6 +95,7 @@ function writeCases(test: Case<CoordinatorWorld>): void {
         } catch (error) {
           if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
         }
+        await scope.turn()
       }
     }
     const all = sessions.map(async (session) => {

@@ -7,7 +7,7 @@ import type { CoordinatorWorld } from './coordinator-world.js'
 import { abortOf, connectOn, memberOf, sessionsOf } from './coordinator-support.js'
 import { bytesOf, iterate, nextOf, rejectsRetryably, rejectsWith, textOf, until } from './expect.js'
 import { sleep } from './runner.js'
-import type { Case } from './runner.js'
+import type { Case, Scope } from './runner.js'
 
 /** How much later than promised something may be seen, in milliseconds: timers and notices take their time. */
 const toleranceMs = 50
@@ -83,7 +83,7 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     )
     const cutAt = performance.now()
     await scope.fault(() => world.partition!('a'))
-    const gone = scope.later(noMembers(watch).then(() => performance.now()))
+    const gone = scope.later(noMembers(scope, watch).then(() => performance.now()))
     const [goneAt, step] = await scope.within(Promise.all([gone, suspension]), 'the expiry', patienceMs)
     assert.deepEqual(step, { done: false, value: 'suspended' })
     assert.ok(suspendedAt <= goneAt + 1, 'others saw the member vanish before its own lease was suspended')
@@ -112,7 +112,7 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     const watch = iterate(scope, b!.watchMembers(scope.options))
     await until(scope, watch, (members) => members.length === 1, 'the member')
     const mend = await scope.fault(() => world.partition!('a'))
-    const gone = scope.later(noMembers(watch))
+    const gone = scope.later(noMembers(scope, watch))
     await scope.within(gone, 'the expiry', patienceMs)
     await mend()
     await scope.within(abortOf(a!.signal), 'the signal', patienceMs)
@@ -170,10 +170,11 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
 }
 
 /** Resolves when the watch shows that nobody is there, however long that takes. */
-async function noMembers(watch: AsyncIterator<readonly MemberRecord[]>): Promise<void> {
+async function noMembers(scope: Scope, watch: AsyncIterator<readonly MemberRecord[]>): Promise<void> {
   for (;;) {
     const step = await watch.next()
     if (step.done === true || step.value.length === 0) return
+    await scope.turn()
   }
 }
 

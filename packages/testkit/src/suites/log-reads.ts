@@ -48,9 +48,11 @@ function positionCases(test: Case<CommitLogWorld>): void {
     while (read.length < 60) {
       const reading = iterate(scope, checked(handle, from, scope, { maxBatchBytes: 40 }))
       const batch = await nextOf(scope, reading, `a batch from ${from}`)
+      assert.ok(batch.next > from, `the first batch from ${from} goes nowhere, though records lie there`)
       read.push(...texts(batch.records))
       from = batch.next
       await reading.return?.()
+      await scope.turn()
     }
     assert.deepEqual(read, numbered(60, 'record-'))
   })

@@ -154,6 +154,15 @@ export class Scope {
     return end
   }
 
+  /**
+   * For each round of a loop that the subject alone could keep going for ever without waiting: lets the timers of the limits fire, and
+   * ends the loop with the case.
+   */
+  async turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    this.signal.throwIfAborted()
+  }
+
   /** The promise, or a failure that names what took too long. */
   async within<T>(promise: Promise<T>, what: string, ms = this.patienceMs): Promise<T> {
     let timer: NodeJS.Timeout | undefined

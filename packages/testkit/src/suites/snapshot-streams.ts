@@ -235,7 +235,7 @@ function readCases(test: Case<SnapshotStoreWorld>): void {
     await nextOf(scope, iterator, 'the first chunk')
     await scope.within(store.stop(), 'stop()')
     const drain = async (): Promise<void> => {
-      while ((await iterator.next()).done !== true);
+      while ((await iterator.next()).done !== true) await scope.turn()
     }
     const outcome = await scope.within(
       drain().then(

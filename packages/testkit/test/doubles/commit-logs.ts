@@ -87,7 +87,11 @@ export const brokenLogs: readonly BrokenLog[] = [
         },
       })
     },
-    caught: ['an acknowledged record is readable at once by everyone', 'what was acknowledged outlives every adapter'],
+    caught: [
+      'an acknowledged record is readable at once by everyone',
+      'what was acknowledged outlives every adapter',
+      'a reading that goes on at `next`',
+    ],
   },
   {
     fault: 'loses a record now and then',
