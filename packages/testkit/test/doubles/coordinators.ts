@@ -404,4 +404,90 @@ export const brokenCoordinators: readonly BrokenCoordinator[] = [
       'each cluster has a leader of its own',
     ],
   },
+  {
+    fault: 'expires sessions that are in contact',
+    wrap: sessions((session) => {
+      const over = new AbortController()
+      setTimeout(() => over.abort(session.signal.reason), session.timeoutMs)
+      return { signal: over.signal }
+    }),
+    caught: ['a session in contact outlives its timeout'],
+  },
+  {
+    fault: 'begins every session with a suspended lease',
+    wrap: sessions((session) => ({
+      watchLease: async function* (options) {
+        yield 'suspended'
+        yield* session.watchLease(options)
+      },
+    })),
+    caught: ['the lease of a new session is held'],
+  },
+  {
+    fault: 'gives every session the same id',
+    wrap: sessions(() => ({ id: 'session' })),
+    caught: ['each session has an id of its own', 'an expired session is over for good'],
+  },
+  {
+    fault: 'tells nobody that a session is over',
+    wrap: sessions(() => ({ signal: deaf() })),
+    caught: ['an expired session is over for good', 'stopping the adapter ends its sessions'],
+  },
+  {
+    fault: 'answers a session that is over',
+    wrap: sessions((session) => ({
+      read: (name, options) =>
+        session.read(name, options).catch((error: unknown) => {
+          if (!isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+          return undefined
+        }),
+    })),
+    caught: ['an expired session is over for good', 'stopping the adapter ends its sessions', 'close ends the session'],
+  },
+  {
+    fault: 'shows members that have gone',
+    wrap: sessions((session) => ({
+      watchMembers: async function* (options) {
+        const known = new Map<string, MemberRecord>()
+        for await (const members of session.watchMembers(options)) {
+          for (const record of members) known.set(record.member, record)
+          yield [...known.values()]
+        }
+      },
+    })),
+    caught: ['a closed session’s member vanishes at once'],
+  },
+  {
+    fault: 'makes a member of every candidate',
+    wrap: sessions((session) => ({
+      campaign: async (options) => {
+        await session.join({ node: 'candidate', member: session.id, data: new Uint8Array() }, options)
+        return session.campaign(options)
+      },
+    })),
+    caught: ['a session may campaign without having joined, and a campaign makes no member'],
+  },
+  {
+    fault: 'elects nobody who stands alone',
+    wrap: sessions(() => ({
+      campaign: ({ signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    })),
+    caught: ['a session that campaigns alone becomes the leader'],
+  },
+  {
+    fault: 'takes a leader that resigns for one that has left',
+    wrap: sessions((session) => ({
+      campaign: async (options) => delegate(await session.campaign(options), { resign: () => session.close() }),
+    })),
+    caught: ['members and leaders are apart'],
+  },
+  {
+    fault: 'makes up documents that were never written',
+    wrap: sessions((session) => ({
+      read: async (name, options) =>
+        (await session.read(name, options)) ?? { name, version: 0, bytes: new Uint8Array() },
+    })),
+    caught: ['a document that was never written is undefined'],
+  },
 ]

@@ -1,5 +1,5 @@
 /** Snapshot stores with one fault each, and the cases of the suite that must catch it. */
-import { isKagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { CallOptions, SnapshotMeta, SnapshotRef, SnapshotStore } from '@kagami/core/contract'
 import { deaf, delegate } from './delegate.js'
 
@@ -388,5 +388,57 @@ export const brokenStores: readonly BrokenStore[] = [
       })
     },
     caught: ['stop may be called before start'],
+  },
+  {
+    fault: 'takes its snapshots along when it stops',
+    wrap: (store) => {
+      const own: SnapshotMeta[] = []
+      return delegate(store, {
+        create: (meta, chunks, options) => {
+          own.push(meta)
+          return store.create(meta, chunks, options)
+        },
+        stop: async () => {
+          for (const { token, id } of own.splice(0)) await store.delete(token, id, { signal: deaf() })
+          await store.stop()
+        },
+      })
+    },
+    caught: ['a published snapshot outlives the adapter that published it'],
+  },
+  {
+    fault: 'refuses an empty blob',
+    wrap: creating(async (store, meta, chunks, options) => {
+      const ref = await store.create(meta, chunks, options)
+      if (ref.bytes > 0) return ref
+      await store.delete(meta.token, meta.id, options)
+      throw new Error('a snapshot of nothing')
+    }),
+    caught: ['an empty blob is a snapshot too'],
+  },
+  {
+    fault: 'has one reader for each snapshot, whoever opens it',
+    wrap: (store) => {
+      const readers = new Map<string, AsyncIterator<Uint8Array>>()
+      return delegate(store, {
+        open: (token, id, options) => ({
+          [Symbol.asyncIterator]: () => {
+            const key = JSON.stringify([token, id])
+            const reader = readers.get(key) ?? store.open(token, id, options)[Symbol.asyncIterator]()
+            readers.set(key, reader)
+            return reader
+          },
+        }),
+      })
+    },
+    caught: ['several readers read one snapshot at once'],
+  },
+  {
+    fault: 'misses a snapshot where a token has none',
+    wrap: listing((refs) => {
+      if (refs.length === 0) throw new KagamiError('KAGAMI_SNAPSHOT_MISSING', 'there is no snapshot')
+      return refs
+    }),
+    caught: ['the list of a token without snapshots is empty'],
   },
 ]
