@@ -77,7 +77,7 @@ async function installAlone(title, names, packages, tarballs, folder) {
   const found = [
     ...installed.filter((name) => tarballs.has(name) && !wanted.has(name)),
     ...foreign.filter((name) => installed.includes(name)),
-  ].map((name) => `${title}: ${name} came along, and none of ${names.join(', ')} needs it`)
+  ].map((name) => `${title}: ${name} came along, and belongs to none of ${names.join(', ')}`)
   const missing = [...wanted].filter((name) => !installed.includes(name)).map((name) => `${title}: ${name} is missing`)
   const entries = packages.filter(({ name }) => wanted.has(name)).flatMap((each) => each.entries)
   const tried = await entryPointProblems(folder, entries)
@@ -104,11 +104,13 @@ function closure(names, packages) {
   return wanted
 }
 
-/** The clients that only packages outside of `wanted` use. */
+/** The clients that no adapter of `wanted` uses. Core has none of its own: one among its dependencies is foreign, too. */
 function foreignClients(wanted, packages) {
   const own = new Set(packages.map(({ name }) => name))
   const needed = new Set(
-    packages.filter(({ name }) => wanted.has(name)).flatMap(({ manifest }) => Object.keys(manifest.dependencies ?? {})),
+    packages
+      .filter(({ name }) => wanted.has(name) && name !== '@kagami/core')
+      .flatMap(({ manifest }) => Object.keys(manifest.dependencies ?? {})),
   )
   const all = new Set([...clients, ...packages.flatMap(({ manifest }) => Object.keys(manifest.dependencies ?? {}))])
   return [...all].filter((name) => !needed.has(name) && !own.has(name)).sort()
