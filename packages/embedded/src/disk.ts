@@ -73,7 +73,9 @@ export async function linkNew(path: string, name: string): Promise<boolean> {
 }
 
 export async function removeFile(path: string): Promise<void> {
-  await fs.promises.rm(path, { force: true })
+  await new Promise<void>((resolve, reject) =>
+    fs.unlink(path, (error) => (error === null || codeOf(error) === 'ENOENT' ? resolve() : reject(error))),
+  )
 }
 
 /**

@@ -21,6 +21,9 @@ const headerBytes = 32
  */
 const kept = 3
 
+/** A look that follows another one at once waits for as long as that took, but no longer than this: under a stream of changes half of the time is left. */
+const longestPauseMs = 50
+
 /** The versions of each document that are there, ascending, by the document's file name. */
 type Versions = ReadonlyMap<string, readonly number[]>
 
@@ -33,6 +36,8 @@ export class Documents {
   readonly #cache = new Map<string, Document>()
   #looking: Promise<Versions> | undefined
   #lookNext: Promise<Versions> | undefined
+  /** When the last look ended, and how long it took. */
+  #looked = { atMs: -Infinity, tookMs: 0 }
 
   constructor(folder: string, home: Folder) {
     this.#folder = folder
@@ -97,6 +102,7 @@ export class Documents {
   /** All documents whose name begins with `prefix`, by name. One that has not changed is the same object as before. */
   async list(prefix: string): Promise<ReadonlyMap<string, Document>> {
     const filePrefix = prefix === '' ? '' : fileOf(prefix)
+    await this.#pause()
     for (;;) {
       const versions = new Map<string, number>()
       await this.#checkCache()
@@ -163,11 +169,21 @@ export class Documents {
   }
 
   async #list(): Promise<Versions> {
+    const startedMs = performance.now()
     try {
       return versionsIn((await namesIn(this.#folder)) ?? [])
     } catch (error) {
       throw coordinatorError(this.#folder, error)
+    } finally {
+      const atMs = performance.now()
+      this.#looked = { atMs, tookMs: atMs - startedMs }
     }
+  }
+
+  async #pause(): Promise<void> {
+    const { atMs, tookMs } = this.#looked
+    const leftMs = atMs + Math.min(tookMs, longestPauseMs) - performance.now()
+    if (leftMs > 1) await new Promise((resolve) => setTimeout(resolve, leftMs))
   }
 
   async #removeOld(file: string, versions: readonly number[], version: number): Promise<void> {
@@ -194,12 +210,14 @@ function fileOf(name: string): string {
 function versionsIn(names: readonly string[]): Versions {
   const versions = new Map<string, number[]>()
   for (const entry of names) {
-    const match = /^([^@]+)@([1-9][0-9]{0,15})$/.exec(entry)
-    const [, file, number] = match ?? []
-    if (file === undefined) continue
+    const at = entry.indexOf('@')
+    const number = Number(entry.slice(at + 1))
+    // Whatever else lies here was not put here by these documents.
+    if (at < 1 || !Number.isSafeInteger(number) || number < 1 || entry !== `${entry.slice(0, at)}@${number}`) continue
+    const file = entry.slice(0, at)
     const known = versions.get(file)
-    if (known === undefined) versions.set(file, [Number(number)])
-    else known.push(Number(number))
+    if (known === undefined) versions.set(file, [number])
+    else known.push(number)
   }
   for (const numbers of versions.values()) numbers.sort((a, b) => a - b)
   return versions

@@ -10,6 +10,8 @@ interface Bucket {
   tokens: Map<string, Assignment>
   /** Writes of one bucket go one after another. */
   tail: Promise<void>
+  /** What the next write takes along, while one before it is under way. */
+  next: { readonly changed: Assignment[]; readonly written: Promise<void> } | undefined
   writing: boolean
 }
 
@@ -128,16 +130,23 @@ export class AssignmentTable {
 
   #enqueue(name: string, changed: readonly Assignment[]): Promise<void> {
     const bucket = this.#bucket(name)
-    const write = bucket.tail.then(async () => {
+    if (bucket.next !== undefined) {
+      bucket.next.changed.push(...changed)
+      return bucket.next.written
+    }
+    const all = [...changed]
+    const written = bucket.tail.then(async () => {
+      bucket.next = undefined
       bucket.writing = true
       try {
-        await this.#write(name, bucket, changed)
+        await this.#write(name, bucket, all)
       } finally {
         bucket.writing = false
       }
     })
-    bucket.tail = write.catch(() => undefined)
-    return write
+    bucket.next = { changed: all, written }
+    bucket.tail = written.catch(() => undefined)
+    return written
   }
 
   async #write(name: string, bucket: Bucket, changed: readonly Assignment[]): Promise<void> {
@@ -163,7 +172,13 @@ export class AssignmentTable {
   #bucket(name: string): Bucket {
     const known = this.#buckets.get(name)
     if (known !== undefined) return known
-    const bucket: Bucket = { version: undefined, tokens: new Map(), tail: Promise.resolve(), writing: false }
+    const bucket: Bucket = {
+      version: undefined,
+      tokens: new Map(),
+      tail: Promise.resolve(),
+      next: undefined,
+      writing: false,
+    }
     this.#buckets.set(name, bucket)
     return bucket
   }

@@ -28,6 +28,8 @@ import { Scope } from './scope.js'
 import { backoffMs, linkedAbort, listenForAbort, sleep, Wakeup } from './waiting.js'
 
 const IDLE_MS = 5_000
+/** A round over very many tokens takes its time, which others of this node need as well: as long as it took is left to them, up to this. */
+const LONGEST_PAUSE_MS = 250
 
 export interface ControllerContext {
   readonly settings: Settings<never, never>
@@ -150,6 +152,7 @@ class ControllerTerm {
 
   async run(): Promise<void> {
     const { settings, log, store } = this.#context
+    const { clock } = settings.seams
     const { signal } = this.#scope
     const table = await AssignmentTable.takeOver(this.#session, this.#epoch, signal)
     const work = new LifecycleWork({
@@ -165,12 +168,20 @@ class ControllerTerm {
     })
     this.#watchAll(table)
     for (;;) {
-      await this.#wakeup.wait(settings.seams.clock, this.#views.untilChangeMs(IDLE_MS), signal)
+      await this.#wakeup.wait(clock, this.#views.untilChangeMs(IDLE_MS), signal)
       if (this.#fatal !== undefined) throw this.#fatal
       await this.#renewOld(table)
       if (this.#members === undefined || !this.#specsLoaded || !this.#reportsLoaded) continue
-      await this.#round(table, work, this.#members)
+      const startedMs = clock.monotonicMs()
+      const changed = this.#round(table, work, this.#members)
+      const tookMs = clock.monotonicMs() - startedMs
+      if (changed.length > 0) {
+        await table.put(changed)
+        // What one step allows may be the next step's condition.
+        this.#wakeup.wake()
+      }
       this.#problems.delete('rule')
+      if (tookMs >= 1) await sleep(clock, Math.min(tookMs, LONGEST_PAUSE_MS), signal)
     }
   }
 
@@ -253,7 +264,8 @@ class ControllerTerm {
     }
   }
 
-  async #round(table: AssignmentTable, work: LifecycleWork, members: readonly LiveMember[]): Promise<void> {
+  /** Begins what is to be done for tokens, and gives the assignments that are to be changed. */
+  #round(table: AssignmentTable, work: LifecycleWork, members: readonly LiveMember[]): readonly Assignment[] {
     work.beginRound()
     const view = this.#views.now(table, members)
     const open: { readonly assignment: Assignment; readonly spec: Spec }[] = []
@@ -263,7 +275,7 @@ class ControllerTerm {
       if (assignment !== undefined && assignment.phase === 'open') open.push({ assignment, spec })
     }
     const targets = this.#place(open, view)
-    if (targets === undefined) return
+    if (targets === undefined) return []
     const counts = countRound(table.values(), view)
     const changed: Assignment[] = []
     for (const { assignment, spec } of open) {
@@ -277,10 +289,7 @@ class ControllerTerm {
       if (next !== assignment) changed.push(next)
       else if (next.primary === null) work.seekNewer(next, view)
     }
-    if (changed.length === 0) return
-    await table.put(changed)
-    // What one step allows may be the next step's condition.
-    this.#wakeup.wake()
+    return changed
   }
 
   #place(
