@@ -50,12 +50,13 @@ test('nodes that name only a folder share it: writes, failover, and snapshots be
       b.on('in-sync', () => resolve())
       if (b.get('orders')?.lag.caughtUp) resolve()
     })
+    const { incarnation } = orders.next!
     for (let i = 0; i < 25; i++) await orders.replicate(Uint8Array.of(2))
     const snapshot = await verified
     await a.stop()
     expect(await promoted).toBe(2)
     const survivor = b.get('orders')
-    expect(await survivor?.replicate(Uint8Array.of(2))).toEqual({ position: { incarnation: 1, index: 25 }, result: 52 })
+    expect(await survivor?.replicate(Uint8Array.of(2))).toEqual({ position: { incarnation, index: 25 }, result: 52 })
     expect(b.locate('orders')).toMatchObject({ primary: { id: 'b' }, epoch: 2 })
     expect((await readdir(join(dir, 'snapshots'), { recursive: true })).join('\n')).toContain(snapshot)
   } finally {

@@ -23,6 +23,17 @@ export function generationOf(incarnation: number): number {
   return Math.ceil(incarnation / 2)
 }
 
+/** Seconds from 1970 to the beginning of 2026. */
+const FIRST_GENERATION_AT = 1_767_225_600
+
+/**
+ * The least that a creation at this time is given. What was forgotten altogether, by a coordinator that lost its documents after a removal, can't be counted on
+ * from; so that it is not taken for the same creation if it comes back, out of an old backup, the clock says which was later. It decides nothing else.
+ */
+export function generationAt(nowMs: number): number {
+  return Math.max(1, Math.floor(nowMs / 1000) - FIRST_GENERATION_AT)
+}
+
 /** Whether an incarnation is the end of a creation, and not its life. */
 export function isEnd(incarnation: number): boolean {
   return incarnation > 0 && incarnation % 2 === 0

@@ -159,7 +159,7 @@ class Node<R, C> implements Kagami<R, C> {
       primaryOf: (token) => this.locate(token)?.primary,
       unusable: () => this.#life.unusable(),
       unreadable: () => this.#life.unreadable(),
-      removed: (token) => this.#directory.spec(token)?.removed === true,
+      removed: (token) => this.#isRemoved(token),
     }
   }
 
@@ -182,11 +182,21 @@ class Node<R, C> implements Kagami<R, C> {
 
   get(name: string): Token<R, C> | undefined {
     const assignment = this.#directory.assignment(name)
-    const copy = this.#copies.get(name)
     // A copy whose documents have vanished, or are of an earlier creation than what it has read, is kept and goes on.
-    const incarnation = Math.max(copy?.incarnation ?? 0, copy?.next?.incarnation ?? 0)
-    const outlives = generationOf(incarnation) > generationOf(assignment?.incarnation ?? 0)
+    const outlives = this.#creationHeld(name) > generationOf(assignment?.incarnation ?? 0)
     return outlives || (assignment !== undefined && isThere(assignment)) ? this.#handle(name) : undefined
+  }
+
+  /** Whether people have removed the token, or, where documents have gone back, the very creation that this node holds a copy of. */
+  #isRemoved(token: string): boolean {
+    const spec = this.#directory.spec(token)
+    return spec !== undefined && spec.removed && spec.generation >= this.#creationHeld(token)
+  }
+
+  /** The creation that this node's copy has read of; 0: there is no copy. */
+  #creationHeld(token: string): number {
+    const copy = this.#copies.get(token)
+    return generationOf(Math.max(copy?.incarnation ?? 0, copy?.next?.incarnation ?? 0))
   }
 
   tokens(): readonly string[] {

@@ -11,7 +11,15 @@ import {
   type Session,
   type SnapshotStore,
 } from '../contract/index.js'
-import { bucketOf, generationOf, isLater, specDocument, type Assignment, type Spec } from '../engine/documents.js'
+import {
+  bucketOf,
+  generationAt,
+  generationOf,
+  isLater,
+  specDocument,
+  type Assignment,
+  type Spec,
+} from '../engine/documents.js'
 import { unknownToken } from './copy-errors.js'
 import { findLeftBehind, type LeftBehind } from './log-history.js'
 import type { TokenSettings } from './method-options.js'
@@ -42,7 +50,8 @@ export class TokenSpecs {
    * @throws KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS
    */
   async ensure(token: string, wanted: TokenSettings, adopt: boolean, signal: AbortSignal): Promise<Spec> {
-    const { node } = this.#context
+    const { node, clock } = this.#context
+    const now = clock.now()
     let found: LeftBehind | undefined
     for (;;) {
       // Looking for what an unknown token left behind takes I/O, so it is done between two attempts to write.
@@ -57,7 +66,7 @@ export class TokenSpecs {
         const before = Math.max(current?.generation ?? 0, this.#assigned(token), generationOf(found?.incarnation ?? 0))
         return {
           token,
-          generation: alive === null ? before + 1 : generationOf(alive.incarnation),
+          generation: alive === null ? Math.max(before + 1, generationAt(now)) : generationOf(alive.incarnation),
           removed: false,
           ...wanted,
           owner: wanted.primary === 'self' ? node : null,

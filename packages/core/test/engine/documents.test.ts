@@ -4,6 +4,7 @@ import {
   assignmentDocument,
   bucketOf,
   BUCKETS,
+  generationAt,
   generationOf,
   incarnationAbove,
   isLater,
@@ -124,6 +125,13 @@ test("one kind's document is not taken for another's", () => {
 describe('incarnations', () => {
   test('two belong to each creation: its life and its end', () => {
     expect([1, 2, 3, 4, 5].map(generationOf)).toEqual([1, 1, 2, 2, 3])
+  })
+
+  test('creations of which nothing before is known are in the order of the clock, by the second', () => {
+    const beginning = Date.UTC(2026, 0, 1)
+    const times = [0, beginning - 1, beginning, beginning + 1999, beginning + 2000, beginning + 86_400_000]
+    expect(times.map(generationAt)).toEqual([1, 1, 1, 1, 2, 86_400])
+    expect(Number.isSafeInteger(2 * generationAt(Date.UTC(9999, 0, 1)))).toBe(true)
   })
 
   test.each([

@@ -55,6 +55,11 @@ export const bytes = (text: string): Uint8Array => Buffer.from(text)
 const quiet = () => undefined
 const quietSeams = { logger: { debug: quiet, info: quiet, warn: quiet, error: quiet } }
 
+const TEN_YEARS_MS = 315_576_000_000
+
+/** The time of day in tests: so early that creations of tokens are counted from 1 on. */
+const then = (): number => Date.now() - TEN_YEARS_MS
+
 export class TestCluster implements AsyncDisposable {
   readonly world: MemoryCluster = memoryCluster()
   readonly nodes = new Map<string, Kagami<number>>()
@@ -73,6 +78,7 @@ export class TestCluster implements AsyncDisposable {
       ...options,
       seams: {
         ...(process.env['KAGAMI_TEST_LOG'] ? { logger: console } : quietSeams),
+        clock: { ...systemSeams().clock, now: then },
         ...options.seams,
       },
     })

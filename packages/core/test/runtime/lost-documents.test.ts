@@ -1,7 +1,7 @@
 /** A coordinator that has lost some of its documents, or has gone back to old ones: the log and the snapshots say what is there. */
 import { expect, test } from 'vitest'
 import type { Spec } from '../../src/engine/documents.js'
-import { isKagamiError, type Kagami, type Token } from '../../src/index.js'
+import { isKagamiError, systemSeams, type Kagami, type Token } from '../../src/index.js'
 import { bytes, closedLog, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 type Backup = ReturnType<TestCluster['world']['coordination']['backup']>
@@ -79,12 +79,8 @@ test('a token whose spec alone is lost fails over, because a node that holds it 
   expect(lines(b.get('orders'))).toEqual(['one', 'two'])
 })
 
-/** A token is removed, and created again as incarnation 3; the backup is from the moment when its removal had begun. */
-async function createdAgain(
-  cluster: TestCluster,
-  moment: (spec: Spec) => boolean,
-  meanwhile?: () => Promise<unknown>,
-): Promise<Backup> {
+/** A token is created and removed on node a; the backup is from the given moment. */
+async function createdAndRemoved(cluster: TestCluster, moment: (spec: Spec) => boolean): Promise<Backup> {
   const a = cluster.node('a')
   await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'old')
   let backup: Backup | undefined
@@ -93,15 +89,25 @@ async function createdAgain(
     if (spec !== undefined && moment(spec)) backup ??= cluster.world.coordination.backup()
   }
   take()
-  const removed = a.remove('orders')
+  const removing = a.remove('orders')
   while (backup === undefined) {
     await Promise.resolve()
     take()
   }
-  await removed
+  await removing
   await eventually(() => cluster.assignment('orders')?.phase === 'gone', 'the token is gone')
+  return backup
+}
+
+/** A token is removed, and created again as incarnation 3; the backup is from the given moment of the first life. */
+async function createdAgain(
+  cluster: TestCluster,
+  moment: (spec: Spec) => boolean,
+  meanwhile?: () => Promise<unknown>,
+): Promise<Backup> {
+  const backup = await createdAndRemoved(cluster, moment)
   await meanwhile?.()
-  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
+  await write(await cluster.node('a').token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
   expect(cluster.assignment('orders')?.incarnation).toBe(3)
   return backup
 }
@@ -144,6 +150,27 @@ test.each([
   const node = await serving(cluster, 'orders', 3)
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
+})
+
+test.each([
+  ['that knew nothing of the removal', (spec: Spec) => !spec.removed],
+  ['of the moment when it was to be removed', (spec: Spec) => spec.removed],
+])('S1: documents %s take nothing from what was created after all of them had been lost', async (_, moment) => {
+  await using cluster = new TestCluster()
+  const at = (ms: number) => ({ seams: { clock: { ...systemSeams().clock, now: () => Date.UTC(2027) + ms } } })
+  await cluster.start('a', at(0))
+  const backup = await createdAndRemoved(cluster, moment)
+  await cluster.stop('a')
+  cluster.world.coordination.wipe()
+  const a = await cluster.start('a', at(60_000))
+  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
+  const { incarnation } = cluster.assignment('orders') ?? { incarnation: 0 }
+  cluster.world.coordination.restore(backup)
+  await eventually(() => cluster.assignment('orders')?.incarnation === incarnation, 'the assignment is healed')
+  const node = await serving(cluster, 'orders', incarnation)
+  await write(node.get('orders'), 'three')
+  expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
+  await eventually(() => cluster.spec('orders')?.removed === false, 'the spec is put back')
 })
 
 test('S1: documents from before a token was removed and created again elsewhere are corrected, when all nodes start anew', async () => {

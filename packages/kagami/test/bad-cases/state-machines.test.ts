@@ -44,9 +44,10 @@ test('apply that throws on a replica alone stops that copy, which is replaced el
   await service.start('c')
   const failed: unknown[] = []
   b.on('failed', ({ token, error, position }) => failed.push([token, error.code, position]))
+  const { incarnation } = b.get(TOKEN)!.next!
   await service.write('poison')
   await eventually(() => failed.length === 1, 'the copy fails')
-  expect(failed).toEqual([[TOKEN, 'KAGAMI_APPLY_FAILED', { incarnation: 1, index: 1 }]])
+  expect(failed).toEqual([[TOKEN, 'KAGAMI_APPLY_FAILED', { incarnation, index: 1 }]])
   await service.otherGoesOn()
   await service.goesOn()
   expect(service.node('c').get(TOKEN)?.role).toBe('replica')
@@ -58,12 +59,12 @@ test('apply that throws on the primary alone is told to the writer as committed,
   const a = await service.start('a', fragile)
   await service.own('a', 'b')
   const orders = a.get(TOKEN)!
-  const { index } = orders.next!
+  const { incarnation, index } = orders.next!
   const [poisoned, behind] = await Promise.all([
     refusal(orders.replicate(line('poison'))),
     refusal(orders.replicate(line('behind it'))),
   ])
-  expect(poisoned).toMatchObject({ code: 'KAGAMI_APPLY_FAILED', details: { token: TOKEN, incarnation: 1, index } })
+  expect(poisoned).toMatchObject({ code: 'KAGAMI_APPLY_FAILED', details: { token: TOKEN, incarnation, index } })
   expect(poisoned.message).toMatch(/no antidote. The entry is committed; mend apply and restart this node/)
   expect(behind).toMatchObject({ code: 'KAGAMI_INDETERMINATE', details: { token: TOKEN } })
   expect(behind.message).toMatch(/had failed before it. Read the state before you send it again/)

@@ -7,6 +7,9 @@ import type { Chance } from './chance.js'
 import type { Runner, Scheduled, Scheduler } from './scheduler.js'
 import type { Trace } from './trace.js'
 
+/** The time of day when a run begins: a minute into 2026, so that creations of tokens, which are counted in seconds since then, have short numbers. */
+const BEGINNING_MS = Date.UTC(2026, 0, 1, 0, 1)
+
 /** What a process can be cut off from. */
 export type Service = 'log' | 'coordinator' | 'store'
 
@@ -116,7 +119,7 @@ export class SimProcess implements Runner {
     const skewMs = chance.between(-5000, 5000)
     const startMs = chance.between(0, 1e6)
     return {
-      now: () => Math.floor(1.7e12 + skewMs + scheduler.nowMs),
+      now: () => Math.floor(BEGINNING_MS + skewMs + scheduler.nowMs),
       monotonicMs: () => startMs + scheduler.nowMs,
       timer: (delayMs, callback): Timer => this.after(delayMs + chance.between(0, 0.5), callback),
       yield: () => new Promise((resolve) => this.after(chance.between(0, 0.05), resolve)),
