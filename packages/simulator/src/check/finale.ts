@@ -137,6 +137,7 @@ function differs(
   if (next?.incarnation !== truth.incarnation || next.index !== truth.length) {
     return `is at ${next?.incarnation}/${next?.index}, not ${truth.incarnation}/${truth.length}`
   }
-  const machine = kagami.get(token)?.state as SimMachine
+  const machine = kagami.get(token)?.state as SimMachine | undefined
+  if (machine === undefined) return 'can not be got, because the token is being removed'
   return machine.digest === truth.digest ? undefined : 'has another state than its log'
 }
