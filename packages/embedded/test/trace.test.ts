@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { strace } from './strace.js'
 import { testFolder } from './support.js'
 
 const run = promisify(execFile)
@@ -42,37 +43,19 @@ const succeeded = (text: string): boolean => /\) += \d+/.test(text)
 
 const pathOf = (call: Call): string => /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? ''
 
-async function straceIsThere(): Promise<boolean> {
-  return run('strace', ['-V']).then(
-    () => true,
-    () => false,
-  )
-}
-
 describe('the trace of system calls', () => {
   it('shows a sync of the file, and of the folder where a name is new, before each acknowledgement', async (context) => {
-    if (!(await straceIsThere())) {
-      console.warn('\n*** strace is not installed: THE ORDER OF SYNCS WAS NOT CHECKED. apt-get install strace ***\n')
+    const tool = await strace(await testFolder())
+    if (tool === undefined) {
+      console.warn('\n*** there is no strace: THE ORDER OF SYNCS WAS NOT CHECKED. apt-get install strace ***\n')
       // eslint-disable-next-line no-restricted-syntax -- without strace, which is no part of most systems, nothing can be seen
-      context.skip('strace is not installed')
+      return context.skip('there is no strace')
     }
     const dir = await testFolder()
     const output = join(dir, 'trace')
     const traced = 'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat'
-    await run('strace', [
-      '-f',
-      '-y',
-      '-s',
-      '20000',
-      '-o',
-      output,
-      '-e',
-      traced,
-      process.execPath,
-      script,
-      join(dir, 'd'),
-      '65536',
-    ])
+    const options = ['-f', '-y', '-s', '20000', '-E', 'LD_LIBRARY_PATH', '-o', output, '-e', traced]
+    await run(tool.path, [...options, process.execPath, script, join(dir, 'd'), '65536'], { env: tool.env })
     const calls = callsOf(await readFile(output, 'utf8'))
     const syncs = calls.filter(({ name }) => name === 'fdatasync' || name === 'fsync')
     const synced = (path: string, after: number, before: number): boolean =>
