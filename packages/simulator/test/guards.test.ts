@@ -62,7 +62,13 @@ const guards: readonly (readonly [
     'a snapshot is read back before it is relied on',
     ['S8'],
     20,
-    [{ file: 'runtime/snapshotter.js', guard: 'await this.#verify(ref);', instead: '' }],
+    [
+      {
+        file: 'runtime/snapshotter.js',
+        guard: '(movement) => this.#verify(ref, movement)',
+        instead: 'async () => undefined',
+      },
+    ],
   ],
   [
     "a snapshot's blocks are checked",
