@@ -76,7 +76,7 @@ const guards: readonly (readonly [
   [
     "a snapshot's blocks are checked",
     ['S7', 'S8', 'BUG'],
-    80,
+    60,
     [
       {
         file: 'engine/snapshot-blob.js',
@@ -84,6 +84,7 @@ const guards: readonly (readonly [
         instead: 'if (false)',
       },
     ],
+    { all: 0, snapshotMangled: 6, bitRot: 6, crash: 3 },
   ],
   [
     'a frame whose append failed is appended again',
@@ -118,18 +119,6 @@ const guards: readonly (readonly [
         file: 'runtime/marker-queue.js',
         guard: 'this.#next.add(waiter);',
         instead: '(this.#underWay?.waiters ?? this.#next).add(waiter);',
-      },
-    ],
-  ],
-  [
-    'nodes put back what the coordinator has lost of their tokens',
-    ['S3', 'L'],
-    300,
-    [
-      {
-        file: 'runtime/reinstatement.js',
-        guard: 'if (!isLater(wanted, directory.spec(token)))',
-        instead: 'if (true)',
       },
     ],
   ],
