@@ -4,6 +4,7 @@
  */
 import { isKagamiError, KagamiError, type Document, type Session } from '../contract/index.js'
 import { assignmentDocument, bucketOf, type Assignment } from '../engine/documents.js'
+import { LogsInUse } from './logs-in-use.js'
 
 interface Bucket {
   version: number | undefined
@@ -20,6 +21,8 @@ export class AssignmentTable {
   readonly #epoch: number
   readonly #signal: AbortSignal
   readonly #buckets = new Map<string, Bucket>()
+  /** The logs of all tokens that are not gone. */
+  readonly logs = new LogsInUse()
 
   private constructor(session: Session, epoch: number, signal: AbortSignal) {
     this.#session = session
@@ -119,7 +122,7 @@ export class AssignmentTable {
         const version = await this.#session.write(document.name, bytes, document.version, { signal })
         const bucket = this.#bucket(document.name.slice('assignments/'.length))
         bucket.version = version
-        bucket.tokens = new Map(tokens.map((assignment) => [assignment.token, assignment]))
+        this.#show(bucket, new Map(tokens.map((assignment) => [assignment.token, assignment])))
         return
       } catch (error) {
         if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
@@ -166,7 +169,14 @@ export class AssignmentTable {
       if (now === undefined || Buffer.compare(now.bytes, bytes) !== 0) throw error
       bucket.version = now.version
     }
+    this.#show(bucket, tokens)
+  }
+
+  #show(bucket: Bucket, tokens: Map<string, Assignment>): void {
+    const before = bucket.tokens
     bucket.tokens = tokens
+    for (const { phase, log } of tokens.values()) if (phase !== 'gone') this.logs.add(log.address)
+    for (const { phase, log } of before.values()) if (phase !== 'gone') this.logs.remove(log.address)
   }
 
   #bucket(name: string): Bucket {

@@ -25,11 +25,9 @@ import { LifecycleWork } from './lifecycle-work.js'
 import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import type { Settings } from './options.js'
 import { Scope } from './scope.js'
-import { backoffMs, linkedAbort, listenForAbort, sleep, Wakeup } from './waiting.js'
+import { backoffMs, linkedAbort, listenForAbort, rest, sleep, Wakeup } from './waiting.js'
 
 const IDLE_MS = 5_000
-/** A round over very many tokens takes its time, which others of this node need as well: as long as it took is left to them, up to this. */
-const LONGEST_PAUSE_MS = 250
 
 export interface ControllerContext {
   readonly settings: Settings<never, never>
@@ -181,7 +179,7 @@ class ControllerTerm {
         this.#wakeup.wake()
       }
       this.#problems.delete('rule')
-      if (tookMs >= 1) await sleep(clock, Math.min(tookMs, LONGEST_PAUSE_MS), signal)
+      await rest(clock, tookMs, signal)
     }
   }
 

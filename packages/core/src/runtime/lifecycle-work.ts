@@ -131,7 +131,7 @@ export class LifecycleWork {
           if (next === undefined) break
           await this.#context.table.put([next])
           // From here on the table says who has the log.
-          this.#reserved.delete(next.log.address)
+          this.#unreserve(next.log.address)
           break
         } catch (error) {
           if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST'))
@@ -155,7 +155,9 @@ export class LifecycleWork {
    * two controllers may have given one empty log away twice. As long as it isn't opened nothing is in it.
    */
   #shares(assignment: Assignment): boolean {
-    for (const other of this.#context.table.values()) {
+    const { table } = this.#context
+    if (table.logs.uses(assignment.log.address) < 2) return false
+    for (const other of table.values()) {
       if (other.token === assignment.token || other.log.address !== assignment.log.address) continue
       if (other.phase !== 'gone' && (other.phase !== 'opening' || other.token < assignment.token)) return true
     }
@@ -164,16 +166,16 @@ export class LifecycleWork {
 
   async #beginIncarnation(context: LifecycleContext, spec: Spec, before: Assignment | undefined): Promise<Assignment> {
     const { token } = spec
-    const inUse = this.#logsInUse()
+    const { logs } = this.#context.table
     const next = await beginIncarnation(context, spec, before, {
-      inUse,
+      inUse: logs.addresses,
       held: this.#logsHeld(),
       holders: this.#holders(token),
     })
     if (next.phase !== 'opening') return next
     // Two tokens that are created at once may be given the same empty log: the second asks again.
-    if (this.#logsInUse().has(next.log.address)) return this.#beginIncarnation(context, spec, before)
-    this.#reserved.add(next.log.address)
+    if (logs.addresses.has(next.log.address)) return this.#beginIncarnation(context, spec, before)
+    this.#reserve(next.log.address)
     this.#begun.set(token, next.incarnation)
     return next
   }
@@ -193,10 +195,14 @@ export class LifecycleWork {
     }
   }
 
-  #logsInUse(): ReadonlySet<string> {
-    const inUse = new Set(this.#reserved)
-    for (const { phase, log } of this.#context.table.values()) if (phase !== 'gone') inUse.add(log.address)
-    return inUse
+  #reserve(address: string): void {
+    if (this.#reserved.has(address)) return
+    this.#reserved.add(address)
+    this.#context.table.logs.add(address)
+  }
+
+  #unreserve(address: string): void {
+    if (this.#reserved.delete(address)) this.#context.table.logs.remove(address)
   }
 
   /** Asked for once in a round: it costs a look at every report. */

@@ -6,7 +6,7 @@ import { isKagamiError, type KagamiError, type Session } from '../contract/index
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
-import { backoffMs, sleep, Wakeup } from './waiting.js'
+import { backoffMs, rest, sleep, Wakeup } from './waiting.js'
 
 const REFRESH_MS = 1_000
 /** Progress alone decides only between copies that are all behind, so it need not be new; and every write wakes all nodes up. */
@@ -21,6 +21,12 @@ interface Written {
   readonly atMs: number
   /** -1: there is none. */
   readonly version: number
+}
+
+interface Change {
+  readonly bucket: string
+  readonly document: { readonly member: string; readonly tokens: readonly CopyReport[] }
+  readonly next: Omit<Written, 'version'>
 }
 
 export class Reporter {
@@ -87,7 +93,11 @@ export class Reporter {
     for (;;) {
       try {
         await this.#resolveDoubts(session, written, doubtful, signal)
-        await this.#writeAll(session, member, written, signal)
+        const startedMs = clock.monotonicMs()
+        const changes = this.#changes(member, written)
+        const tookMs = clock.monotonicMs() - startedMs
+        await Promise.all(changes.map((change) => this.#writeOne(session, written, change, signal)))
+        await rest(clock, tookMs, signal)
         failures = 0
         this.#trouble = undefined
       } catch (error) {
@@ -122,7 +132,8 @@ export class Reporter {
     return `reports/${this.#settings.node.id}/${bucket}`
   }
 
-  async #writeAll(session: Session, member: string, written: Map<string, Written>, signal: AbortSignal): Promise<void> {
+  /** The documents that are to be written now. */
+  #changes(member: string, written: ReadonlyMap<string, Written>): readonly Change[] {
     const buckets = new Map<string, CopyReport[]>()
     for (const bucket of written.keys()) buckets.set(bucket, [])
     for (const report of this.#reports()) {
@@ -132,27 +143,23 @@ export class Reporter {
       else list.push(report)
     }
     const nowMs = this.#settings.seams.clock.monotonicMs()
-    const writes: Promise<void>[] = []
+    const changes: Change[] = []
     for (const [bucket, tokens] of buckets) {
       const text = JSON.stringify(tokens)
       const status = JSON.stringify(tokens.map((report) => ({ ...report, nextIndex: 0 })))
       const before = written.get(bucket)
       if (before?.text === text) continue
       if (before?.status === status && nowMs - before.atMs < PROGRESS_MS) continue
-      const document = { member, tokens }
-      const next = { text, status, atMs: nowMs }
-      writes.push(this.#writeOne(session, bucket, document, written, next, signal))
+      changes.push({ bucket, document: { member, tokens }, next: { text, status, atMs: nowMs } })
     }
-    await Promise.all(writes)
+    return changes
   }
 
   /** Only this node writes its reports, but an earlier run of it may have left a version behind. */
   async #writeOne(
     session: Session,
-    bucket: string,
-    document: { readonly member: string; readonly tokens: readonly CopyReport[] },
     written: Map<string, Written>,
-    next: Omit<Written, 'version'>,
+    { bucket, document, next }: Change,
     signal: AbortSignal,
   ): Promise<void> {
     const name = this.#name(bucket)

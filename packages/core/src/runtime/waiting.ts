@@ -31,6 +31,17 @@ export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
   })
 }
 
+/** The longest that {@link rest} leaves to others. */
+const LONGEST_REST_MS = 250
+
+/**
+ * After work over all tokens of a node, or of the cluster: leaves as long as it took to whatever else the node has to do. Else, with very many tokens, each change
+ * would be followed by such work for so long that looks come late, and what comes late is a change.
+ */
+export async function rest(clock: Clock, tookMs: number, signal: AbortSignal): Promise<void> {
+  if (tookMs >= 1) await sleep(clock, Math.min(tookMs, LONGEST_REST_MS), signal)
+}
+
 /** Resolves when the signal aborts. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

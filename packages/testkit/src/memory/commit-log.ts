@@ -37,6 +37,7 @@ export class MemoryCommitLog implements CommitLog {
   readonly #clock: Clock
   readonly #appendMs: number
   readonly #life = new Life('commit log')
+  readonly #open = new Set<MemoryTokenLog>()
 
   constructor(server: LogServer, clock: Clock, options: MemoryCommitLogOptions) {
     this.#server = server
@@ -61,6 +62,8 @@ export class MemoryCommitLog implements CommitLog {
 
   async stop(): Promise<void> {
     this.#life.stop()
+    // Each by itself: thousands of readers that all listen to one signal would have to be looked through at every wait.
+    for (const log of this.#open) log.end(this.#life.stopped.reason)
   }
 
   async allocate(_token: string, inUse: ReadonlySet<LogAddress>, options: CallOptions): Promise<LogAddress> {
@@ -74,7 +77,7 @@ export class MemoryCommitLog implements CommitLog {
   async open(address: LogAddress, options: CallOptions & { readonly token: string }): Promise<TokenLog> {
     const log = this.#server.get(this.#reach(options), address)
     if (log === undefined) throw replaced(address)
-    return new MemoryTokenLog({
+    const opened: MemoryTokenLog = new MemoryTokenLog({
       log,
       token: options.token,
       node: this.#life.context.node,
@@ -82,8 +85,10 @@ export class MemoryCommitLog implements CommitLog {
       clock: this.#clock,
       maxRecordBytes: this.maxRecordBytes,
       appendMs: this.#appendMs,
-      stopped: this.#life.stopped,
+      onEnded: () => this.#open.delete(opened),
     })
+    this.#open.add(opened)
+    return opened
   }
 
   async release(address: LogAddress, before: Offset, options: CallOptions): Promise<void> {
@@ -107,12 +112,12 @@ interface Handle {
   readonly clock: Clock
   readonly maxRecordBytes: number
   readonly appendMs: number
-  readonly stopped: AbortSignal
+  readonly onEnded: () => void
 }
 
 class MemoryTokenLog implements TokenLog {
   readonly #handle: Handle
-  readonly #closed = sharedController()
+  readonly #end = sharedController()
 
   constructor(handle: Handle) {
     this.#handle = handle
@@ -194,11 +199,16 @@ class MemoryTokenLog implements TokenLog {
   }
 
   async close(): Promise<void> {
-    this.#closed.abort(new KagamiError('KAGAMI_STOPPED', `the log ${this.address} is closed; open it again`))
+    this.end(new KagamiError('KAGAMI_STOPPED', `the log ${this.address} is closed; open it again`))
+  }
+
+  end(reason: unknown): void {
+    this.#end.abort(reason)
+    this.#handle.onEnded()
   }
 
   #signals(options: CallOptions): readonly AbortSignal[] {
-    return [options.signal, this.#closed.signal, this.#handle.stopped]
+    return [options.signal, this.#end.signal]
   }
 
   #check(): void {
