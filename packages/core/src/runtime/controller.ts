@@ -21,6 +21,7 @@ import { ClusterViews } from './cluster-views.js'
 import { CopyReports } from './copy-reports.js'
 import { DocumentTable } from './directory.js'
 import type { Events } from './events.js'
+import { impatientLog, impatientStore } from './impatient.js'
 import { LifecycleWork } from './lifecycle-work.js'
 import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import type { Settings } from './options.js'
@@ -153,10 +154,11 @@ class ControllerTerm {
     const { clock } = settings.seams
     const { signal } = this.#scope
     const table = await AssignmentTable.takeOver(this.#session, this.#epoch, signal)
+    const patience = { clock, limitMs: settings.limits.stallTimeoutMs }
     const work = new LifecycleWork({
       seams: settings.seams,
-      log,
-      store,
+      log: impatientLog(log, patience),
+      store: impatientStore(store, patience),
       table,
       reports: this.#reports,
       members: () => this.#members ?? [],

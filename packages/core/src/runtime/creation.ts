@@ -21,8 +21,8 @@ export interface CreationContext {
 }
 
 /**
- * Resolves when the token has a live primary; with `primary: 'self'`, when this node serves it, unless somebody has handed it elsewhere
- * meanwhile.
+ * Resolves when the token has a live primary; with `primary: 'self'`, when this node serves it, unless somebody has handed it elsewhere, or it has
+ * failed over, meanwhile.
  * @throws KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_TOKEN_UNKNOWN when it is removed meanwhile,
  * KAGAMI_TOKEN_FAILED, KAGAMI_STORE_FULL, the signal's reason
  */
@@ -59,6 +59,9 @@ export async function createToken(
     // An owner that returns finds itself named as the primary by what its former run has left.
     const returns = mine && assignment.primary?.node === spec.owner
     if (!created && !claimed && !returns) return isLive(assignment.primary?.member)
+    // It never came to serve here, and has failed over: there it stays.
+    const comesBack = claimed || spec.failback || spec.failover === 'hold'
+    if (!comesBack && assignment.primary?.node !== node && isLive(assignment.primary?.member)) return true
     const copy = context.copy(token)
     // Throws where the copy has failed: it will never serve.
     if (copy?.role === 'failed') void copy.machine

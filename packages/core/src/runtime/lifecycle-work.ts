@@ -2,11 +2,12 @@
  * The slow work on tokens that a controller has under way during its rule: which log goes to whom, what is to be done next in each token's life, again
  * and again where it fails. What is done is in token-lifecycle.ts.
  */
-import { isKagamiError, type CommitLog, type Seams, type SnapshotStore } from '../contract/index.js'
+import { isKagamiError, type Seams } from '../contract/index.js'
 import { heal, type ClusterView } from '../engine/assignment-steps.js'
 import { generationOf, type Assignment, type Spec } from '../engine/documents.js'
 import type { AssignmentTable } from './assignment-table.js'
 import type { CopyReports } from './copy-reports.js'
+import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import type { LiveMember } from './membership.js'
 import type { Scope } from './scope.js'
 import {
@@ -27,8 +28,8 @@ const SEEK_MS = 5_000
 
 export interface LifecycleWorkContext {
   readonly seams: Seams
-  readonly log: CommitLog
-  readonly store: SnapshotStore
+  readonly log: LogKeeper
+  readonly store: SnapshotShelf
   readonly table: AssignmentTable
   readonly reports: CopyReports
   /** The live members, as last heard. */

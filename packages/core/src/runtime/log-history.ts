@@ -2,18 +2,12 @@
  * What a log tells of a token when nobody else remembers it: which incarnation is in force, how far its epochs have gone, and where its
  * records end. Reads frames and applies nothing.
  */
-import {
-  isKagamiError,
-  type CommitLog,
-  type KagamiError,
-  type Offset,
-  type SnapshotStore,
-  type TokenLog,
-} from '../contract/index.js'
+import { isKagamiError, type KagamiError, type Offset, type TokenLog } from '../contract/index.js'
 import type { LogRef } from '../engine/documents.js'
 import { compareEpochs } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
 import { newestFirst } from '../engine/snapshot-policy.js'
+import type { LogKeeper, SnapshotShelf } from './impatient.js'
 
 const LOOK_MS = 1_000
 const MAX_BATCH_BYTES = 1_048_576
@@ -96,7 +90,7 @@ export function isDamage(error: unknown): error is KagamiError {
 export async function findLeftBehind(
   token: string,
   inUse: ReadonlySet<string>,
-  { log, store, signal }: { readonly log: CommitLog; readonly store: SnapshotStore; readonly signal: AbortSignal },
+  { log, store, signal }: { readonly log: LogKeeper; readonly store: SnapshotShelf; readonly signal: AbortSignal },
 ): Promise<LeftBehind> {
   const snapshots = newestFirst(await store.list(token, { signal }))
   let alive: LeftBehind['alive'] = null

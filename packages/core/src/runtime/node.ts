@@ -23,6 +23,7 @@ import { Directory } from './directory.js'
 import { Events } from './events.js'
 import { handOver, type HandoverContext } from './handover.js'
 import { Holdings } from './holdings.js'
+import { impatientLog, impatientStore } from './impatient.js'
 import { Membership } from './membership.js'
 import { checkListener, methodOptions, tokenName, tokenSettings } from './method-options.js'
 import { NodeLife } from './node-life.js'
@@ -93,10 +94,11 @@ class Node<R, C> implements Kagami<R, C> {
       },
     })
     this.#directory = new Directory(seams, (tokens) => this.#heard(tokens))
+    const patience = { clock: seams.clock, limitMs: settings.limits.stallTimeoutMs }
     this.#specs = new TokenSpecs({
       node: node.id,
-      log: settings.log,
-      store: settings.snapshots,
+      log: impatientLog(settings.log, patience),
+      store: impatientStore(settings.snapshots, patience),
       clock: seams.clock,
       random: seams.random,
       session: () => this.#membership.requireSession(),

@@ -86,7 +86,7 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
       if (!patient) throw lostTail(token, found.beyond)
     } else if (found.hindrance !== undefined) {
       if (!patient) context.onHindered(found.hindrance)
-    } else if (found.looked === before && (found.damaged === 0 || !patient)) {
+    } else if (found.looked === before && (isCertain(found, clock.monotonicMs() - startedMs) || !patient)) {
       throw isKagamiError(found.failure, 'KAGAMI_SNAPSHOT_FAILED') ? found.failure : gap(context, found)
     }
     before = found.looked
@@ -94,11 +94,21 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
   }
 }
 
+/** How long a log that shows nothing of the incarnation is asked again: its end may be a stale answer, and what is begun elsewhere may be new. */
+const UNBEGUN_MS = 2_000
+
+/** Whether to look once more, with nothing changed, would show the same. */
+function isCertain({ damaged, begun }: NothingFound, sinceMs: number): boolean {
+  return damaged === 0 && (begun || sinceMs >= UNBEGUN_MS)
+}
+
 /** Why an attempt found no point to start from. */
 interface NothingFound {
   /** What was seen, to tell whether anything has changed when it is looked at again. */
   readonly looked: string
   readonly start: Offset
+  /** The log shows something of this incarnation, but not its beginning. Where it shows nothing, what it says of its bounds may be stale. */
+  readonly begun: boolean
   readonly snapshots: number
   /** Snapshots that would have served, but could not be restored. */
   readonly damaged: number
@@ -119,6 +129,7 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
   const beyond = relevant.find(({ covered }) => covered === 'beyond')?.ref
   let { hindrance } = listed
   let damaged = 0
+  let begun = false
   let failure: unknown
   if (beyond === undefined) {
     for (const { ref, covered } of relevant) {
@@ -135,11 +146,13 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
     const opening = await whileMoving(context, 'looking for the beginning of the log', (movement) =>
       findOpenFrame(context, range, movement),
     )
-    if (opening !== undefined) return fromOpenFrame(context, opening)
+    if (opening !== 'none' && opening !== 'begun') return fromOpenFrame(context, opening)
+    begun = opening === 'begun'
   }
   return {
     looked: `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`,
     start: range.start,
+    begun,
     snapshots: listed.refs.length,
     damaged,
     failure,
@@ -231,14 +244,14 @@ interface Opening {
   readonly incarnation: number
 }
 
-/** Where this incarnation's open frame is, or that of a newer one, if nothing of that incarnation comes before it. */
+/** Where this incarnation's open frame is, or that of a newer one; `begun`, if something of that incarnation comes before it; `none`, if nothing does. */
 async function findOpenFrame<R, C>(
   context: RestoreContext<R, C>,
   range: { readonly start: Offset; readonly end: Offset },
   { signal, moved }: Movement,
-): Promise<Opening | undefined> {
+): Promise<Opening | 'begun' | 'none'> {
   const { token, incarnation, log, maxBatchBytes } = context
-  if (range.start === range.end) return undefined
+  if (range.start === range.end) return 'none'
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
     moved()
     for (const { offset, bytes } of batch.records) {
@@ -251,11 +264,11 @@ async function findOpenFrame<R, C>(
         frame.incarnation < incarnation
       )
         continue
-      return frame.kind === 'open' ? { offset, incarnation: frame.incarnation } : undefined
+      return frame.kind === 'open' ? { offset, incarnation: frame.incarnation } : 'begun'
     }
-    if (batch.next >= range.end || batch.next === batch.end) return undefined
+    if (batch.next >= range.end || batch.next === batch.end) return 'none'
   }
-  return undefined
+  return 'none'
 }
 
 function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): RestoredCopy<R, C> {

@@ -2,23 +2,16 @@
  * The controller's slow work on one token: giving it a log and an open frame, ending its incarnation, and cleaning up after it. Each is safe to repeat, and
  * safe to be carried out late by a controller that was deposed meanwhile.
  */
-import {
-  isKagamiError,
-  KagamiError,
-  type CommitLog,
-  type Offset,
-  type Seams,
-  type SnapshotStore,
-  type TokenLog,
-} from '../contract/index.js'
+import { isKagamiError, KagamiError, type Offset, type Seams, type TokenLog } from '../contract/index.js'
 import { copiesOf } from '../engine/assignment-steps.js'
 import { generationOf, incarnationAbove, type Assignment, type LogRef, type Spec } from '../engine/documents.js'
 import { decodeFrame, encodeFrame } from '../engine/frame.js'
+import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import { findLeftBehind, isDamage, readHistory, type LogHistory } from './log-history.js'
 
 export interface LifecycleContext {
-  readonly log: CommitLog
-  readonly store: SnapshotStore
+  readonly log: LogKeeper
+  readonly store: SnapshotShelf
   readonly clock: Seams['clock']
   readonly signal: AbortSignal
 }

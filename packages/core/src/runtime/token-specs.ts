@@ -3,14 +3,7 @@
  * that is safe to repeat, so an unknown outcome is settled by reading again.
  */
 import { isDeepStrictEqual } from 'node:util'
-import {
-  isKagamiError,
-  KagamiError,
-  type CommitLog,
-  type Seams,
-  type Session,
-  type SnapshotStore,
-} from '../contract/index.js'
+import { isKagamiError, KagamiError, type Seams, type Session } from '../contract/index.js'
 import {
   bucketOf,
   generationAt,
@@ -21,14 +14,15 @@ import {
   type Spec,
 } from '../engine/documents.js'
 import { unknownToken } from './copy-errors.js'
+import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import { findLeftBehind, type LeftBehind } from './log-history.js'
 import type { TokenSettings } from './method-options.js'
 import { backoffMs, sleep } from './waiting.js'
 
 export interface SpecsContext {
   readonly node: string
-  readonly log: CommitLog
-  readonly store: SnapshotStore
+  readonly log: LogKeeper
+  readonly store: SnapshotShelf
   readonly clock: Seams['clock']
   readonly random: Seams['random']
   session(): Session
@@ -70,7 +64,8 @@ export class TokenSpecs {
           removed: false,
           ...wanted,
           owner: wanted.primary === 'self' ? node : null,
-          handover: null,
+          // What is taken over may have its primary anywhere.
+          handover: alive !== null && wanted.primary === 'self' ? this.#claimFor(node) : null,
           adopt: alive,
         }
       })
@@ -122,7 +117,7 @@ export class TokenSpecs {
   }
 
   #claim(current: Spec, wanted: TokenSettings): Spec {
-    const { node, random } = this.#context
+    const { node } = this.#context
     const { token } = current
     for (const key of ['primary', 'replicas', 'weight', 'failover', 'failback'] as const) {
       if (current[key] !== wanted[key]) {
@@ -143,7 +138,11 @@ export class TokenSpecs {
         },
       )
     }
-    return { ...current, owner: node, handover: { to: node, nonce: random.uint64().toString(16) } }
+    return { ...current, owner: node, handover: this.#claimFor(node) }
+  }
+
+  #claimFor(node: string): Spec['handover'] {
+    return { to: node, nonce: this.#context.random.uint64().toString(16) }
   }
 
   /**

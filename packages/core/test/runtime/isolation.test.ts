@@ -172,6 +172,34 @@ describe('one dead store delays no token', () => {
   })
 })
 
+describe('a store that does not answer for some tokens delays the life of no other', () => {
+  /** More than the tokens that the controller creates or deletes at once. */
+  const names = Array.from({ length: 12 }, (_, i) => `stuck-${i}`)
+
+  test('while they are being removed, others are created; and a new one of them is refused', async () => {
+    await using cluster = new TestCluster()
+    const store = cluster.world.snapshotStore()
+    let dead = false
+    let hung = 0
+    const snapshots = delegate<SnapshotStore>(store, {
+      list: (token: string, options: Parameters<SnapshotStore['list']>[1]) => {
+        if (!dead || !token.startsWith('stuck')) return store.list(token, options)
+        hung += 1
+        return new Promise<never>(() => undefined)
+      },
+    })
+    const a = await cluster.start('a', { limits: { ...limits, stallTimeoutMs: 100 }, snapshots })
+    for (const name of names) await a.token(name, { replicas: 0, primary: 'self' })
+    dead = true
+    await Promise.all(names.map((name) => a.remove(name)))
+    await eventually(() => hung >= 8, 'they hold all places')
+    const other = await a.token('other', { replicas: 0, primary: 'self' })
+    expect(await write(other, 'other')).toHaveLength(WRITES)
+    await expect(a.token('stuck-new')).rejects.toMatchObject({ code: 'KAGAMI_TIMEOUT', retryable: true })
+    expect(a.health().problems.join()).toMatch(/work on token 'stuck-\d+' fails.*listing the snapshots/)
+  })
+})
+
 describe('state machines that never end delay no other token', () => {
   /** More than the restores that a node is given, and has under way, at once. */
   const names = Array.from({ length: 12 }, (_, i) => `stuck-${i}`)

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
-import type { Ledger } from './harness.js'
-import { bytes, eventually, TestCluster } from './harness.js'
+import type { CommitLog, TokenLog } from '../../src/contract/index.js'
+import { decodeFrame } from '../../src/engine/frame.js'
+import { KagamiError } from '../../src/index.js'
+import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 test('a second claim while the owner lives is refused', async () => {
   await using cluster = new TestCluster()
@@ -90,4 +92,43 @@ test('an owner that starts again serves its token as soon as the claim resolves'
     expect((orders.state as Ledger).lines).toEqual(Array.from({ length: run + 1 }, (_, i) => `run ${i}`))
     await cluster.stop('a')
   }
+})
+
+test('a claim whose node never comes to serve settles where the token has failed over to', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  const refused = new KagamiError('KAGAMI_LOG_REFUSED', 'this client may not write')
+  let asked = 0
+  const readOnly = delegate<CommitLog>(log, {
+    open: async (...call: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...call)
+      return delegate<TokenLog>(opened, {
+        append: (record: Uint8Array, options: Parameters<TokenLog['append']>[1]) => {
+          if (decodeFrame(record).kind !== 'barrier') return opened.append(record, options)
+          asked += 1
+          return Promise.reject(refused)
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { log: readOnly })
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  expect(asked).toBeGreaterThan(0)
+  expect(orders.role).toBe('replica')
+  await eventually(() => b.get('orders')?.role === 'primary', 'the other serves')
+})
+
+test('who adopts a token as its owner becomes its primary, wherever that would have been otherwise', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await (await a.token('orders', { replicas: 0, primary: 'self' })).replicate(bytes('one'))
+  await cluster.stop('a')
+  cluster.world.coordination.wipe()
+  await cluster.start('b')
+  const c = await cluster.start('c')
+  await cluster.start('d')
+  const orders = await c.token('orders', { replicas: 1, primary: 'self', adopt: true })
+  expect(orders.role).toBe('primary')
+  expect((orders.state as Ledger).lines).toEqual(['one'])
 })

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
+import type { CommitLog, TokenLog } from '../../src/contract/index.js'
 import { KagamiError, type KagamiEvents } from '../../src/index.js'
-import { bytes, eventually, Ledger, TestCluster } from './harness.js'
+import { bytes, delegate, eventually, Ledger, TestCluster } from './harness.js'
 
 const often = { snapshotting: { everyEntries: 50 } }
 
@@ -299,6 +300,31 @@ test('a store that lists nothing at first is asked again before the token counts
   const copy = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a copy on b')
   expect(stale).toBeGreaterThan(1)
   expect((copy.state as Ledger).lines).toHaveLength(230)
+})
+
+test('a log whose bounds are a stale answer at first is asked again before the token counts as lost', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await fill(await a.token('orders', { replicas: 0, primary: 'self' }), 0, 5)
+  const log = cluster.world.commitLog()
+  let stale = 0
+  const late = delegate<CommitLog>(log, {
+    open: async (...call: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...call)
+      const range = async (options: Parameters<TokenLog['range']>[0]) => {
+        const { start, end } = await opened.range(options)
+        return stale++ < 4 ? { start, end: start } : { start, end }
+      }
+      return delegate<TokenLog>(opened, { range })
+    },
+  })
+  const b = await cluster.start('b', { log: late })
+  const failed: string[] = []
+  b.on('failed', ({ error }) => failed.push(error.code))
+  await a.alter('orders', { replicas: 1 })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'the copy is restored')
+  expect(stale).toBeGreaterThan(4)
+  expect(failed).toEqual([])
 })
 
 test('a snapshot that is listed otherwise than it is restores nothing: the next older one does', async () => {
