@@ -163,9 +163,12 @@ function answerWrite(c: Context, token: string, outcome: Outcome): Response {
   return c.json(body, version !== undefined && !existed ? 201 : 200)
 }
 
-/** Says whose copy was read, and how old it may be. */
+/** Says whose copy was read, up to which write, and how old it may be. */
 function describeCopy(c: Context, { name, role, next, lag }: KvToken): void {
-  if (next !== undefined) c.header('kv-position', formatPosition(name, next))
+  // The newest entry that it has, and not the next: whoever asks for at least that again must not wait for another write.
+  if (next !== undefined && next.index > 0) {
+    c.header('kv-position', formatPosition(name, { ...next, index: next.index - 1 }))
+  }
   c.header('kv-role', role)
   c.header('kv-lag-entries', String(lag.entries))
   c.header('kv-lag-ms', String(Math.round(lag.timeMs)))

@@ -45,6 +45,15 @@ describe('the key-value service over HTTP', () => {
     }
   })
 
+  test('the position that a read was answered with asks another copy for what is at least as new, and no newer', async () => {
+    const { primary, replica } = await cluster.placesOf(tokenOf('read', tokenNames(4)))
+    const { body } = await put(primary, 'read', 'x')
+    const position = (await get(primary, 'read', 'linearizable')).headers.get('kv-position')
+    expect(position).toBe(body.position)
+    const answer = await get(replica, 'read', `at-least=${position}`)
+    expect([answer.status, await answer.text()]).toEqual([200, 'x'])
+  })
+
   test('a linearizable read at a replica sees every write that was answered before it', async () => {
     const { replica, other } = await cluster.placesOf(tokenOf('fresh', tokenNames(4)))
     for (let i = 0; i < 20; i++) {
@@ -54,8 +63,9 @@ describe('the key-value service over HTTP', () => {
   })
 
   test('a local read says how old it may be', async () => {
-    await put(cluster.node('a'), 'stale', 'x')
+    const { body } = await put(cluster.node('a'), 'stale', 'x')
     const { replica } = await cluster.placesOf(tokenOf('stale', tokenNames(4)))
+    await get(replica, 'stale', `at-least=${body.position}`)
     const { headers } = await get(replica, 'stale', 'local')
     expect(headers.get('kv-lag-entries')).toMatch(/^\d+$/)
     expect(headers.get('kv-look-age-ms')).toMatch(/^\d+$/)
