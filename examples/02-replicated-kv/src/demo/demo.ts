@@ -1,5 +1,6 @@
 /** Runs the demonstration once and says how it ended: what is shown, what is printed, and the exit code. */
-import { parseOptions, usage, UsageError, type DemoOptions } from './options.js'
+import { UsageError } from '../command-line.js'
+import { parseOptions, usage, type DemoOptions } from './options.js'
 import { screenFor } from './screen.js'
 import { Story } from './story.js'
 import { judge, type Evidence, type Failure, type Verdict } from './verdict.js'

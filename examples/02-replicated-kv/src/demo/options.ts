@@ -1,5 +1,6 @@
 /** The demonstration's command line. Refuses what could not show anything. */
 import { parseArgs } from 'node:util'
+import { UsageError, wholeNumber } from '../command-line.js'
 
 export interface DemoOptions {
   readonly nodes: number
@@ -39,11 +40,6 @@ export const usage = [
   `  --${'json'.padEnd(10)} print the verdict as one line of JSON, the last on standard output`,
 ].join('\n')
 
-/** What is wrong with the command line, for people. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 /** @throws UsageError */
 export function parseOptions(args: readonly string[]): DemoOptions {
   const config = Object.fromEntries(Object.keys(numbers).map((name) => [name, { type: 'string' as const }]))
@@ -53,16 +49,7 @@ export function parseOptions(args: readonly string[]): DemoOptions {
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
-  const number = (name: NumberName): number => {
-    const { standard, least, most } = numbers[name]
-    const text = given[name]
-    if (text === undefined) return standard
-    const value = Number(text)
-    if (typeof text !== 'string' || !/^\d+$/.test(text) || value < least || value > most) {
-      throw new UsageError(`--${name} is ${String(text)}; expected a whole number from ${least} to ${most}`)
-    }
-    return value
-  }
+  const number = (name: NumberName): number => wholeNumber(name, given[name], numbers[name])
   const options: DemoOptions = {
     nodes: number('nodes'),
     tokens: number('tokens'),

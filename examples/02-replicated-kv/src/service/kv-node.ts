@@ -64,7 +64,7 @@ export async function startKvNode(
   // The address stands in the node's announcement, so the server listens first, and answers that it is not ready.
   let answer: (request: Request) => Response | Promise<Response> = () => new Response('starting', { status: 503 })
   const { server, url } = await listen((request) => answer(request), host, port)
-  const kagami = createKagami<Outcome, Command>({
+  const kagami = await createOr(() => closeServer(server), {
     cluster: 'replicated-kv',
     node: { id, meta: { url } },
     stateMachine: () => new KvMachine({ ledger }),
@@ -89,6 +89,19 @@ export async function startKvNode(
     return node
   } catch (error) {
     await node.stop()
+    throw error
+  }
+}
+
+/** A server that listens keeps its process alive, also where the node's options are refused. */
+async function createOr(
+  undo: () => Promise<void>,
+  options: KagamiDefaultOptions<Outcome, Command>,
+): Promise<Kagami<Outcome, Command>> {
+  try {
+    return createKagami(options)
+  } catch (error) {
+    await undo()
     throw error
   }
 }
