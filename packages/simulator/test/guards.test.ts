@@ -130,6 +130,39 @@ const guards: readonly (readonly [
     // A primary that is cut off from the log for so long that the log is truncated meanwhile.
     { all: 0, cut: 8, appendAnswerLost: 1 },
   ],
+  [
+    "an append's acknowledgement settles nothing",
+    ['S1'],
+    10,
+    [
+      {
+        file: 'engine/term.js',
+        guard: 'firstSeq: this.#nextSeq, entries }',
+        instead: 'firstSeq: this.#nextSeq, firstIndex: this.#nextIndex, entries }',
+      },
+      {
+        file: 'runtime/replicator.js',
+        guard: 'term.appended(item, offset);',
+        instead: `for (const [i, { bytes, resolve }] of (item.firstIndex === undefined ? [] : term.counted(item.firstSeq)).entries()) {
+            const position = { incarnation: term.incarnation, index: item.firstIndex + i };
+            resolve({ position, result: Number(Buffer.from(bytes).toString().slice('op '.length)) });
+          }
+          term.appended(item, offset);`,
+      },
+    ],
+  ],
+  [
+    'the node of the primary gets no second copy',
+    ['S10'],
+    20,
+    [
+      {
+        file: 'engine/assignment-steps.js',
+        guard: 'result.filter((node) => node !== assignment.primary?.node).sort()',
+        instead: 'result.toSorted()',
+      },
+    ],
+  ],
 ]
 
 for (const [name, promises, seeds, mutations, faults = {}] of guards) {
