@@ -1,7 +1,7 @@
 /** The order of system calls: nothing is acknowledged before the system has said that it is on the disk. */
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
@@ -41,6 +41,9 @@ function callsOf(trace: string): Call[] {
 
 const succeeded = (text: string): boolean => /\) += \d+/.test(text)
 
+/** The paths that a call names, in order. */
+const pathsOf = (args: string): string[] => [...args.matchAll(/"([^"]*)"/g)].map((match) => match[1]!)
+
 const pathOf = (call: Call): string => /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? ''
 
 describe('the trace of system calls', () => {
@@ -53,7 +56,7 @@ describe('the trace of system calls', () => {
     }
     const dir = await testFolder()
     const output = join(dir, 'trace')
-    const traced = 'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat'
+    const traced = 'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat,rename,renameat,renameat2'
     const options = ['-f', '-y', '-s', '20000', '-E', 'LD_LIBRARY_PATH', '-o', output, '-e', traced]
     await run(tool.path, [...options, process.execPath, script, join(dir, 'd'), '65536'], { env: tool.env })
     const calls = callsOf(await readFile(output, 'utf8'))
@@ -92,13 +95,26 @@ describe('the trace of system calls', () => {
         `a sync of ${folder} between the name of ${text} and its ack`,
       ).toBe(true)
     }
-    // The log has gone on in a new file meanwhile, which was synced before anything was written to it.
-    const files = new Set(
-      calls
-        .filter(({ name }) => name === 'write')
-        .map(pathOf)
-        .filter((path) => path.endsWith('.log')),
+    // Before a log, or a new file of it, takes its first record, its name is durable.
+    const created = calls.filter(
+      ({ name, args }) => /^(link|rename)/.test(name) && pathsOf(args)[1]!.includes('/logs/'),
     )
-    expect(files.size).toBeGreaterThan(2)
+    const files = created.filter(({ name }) => name.startsWith('link')).map(({ args }) => pathsOf(args)[1]!)
+    expect(created.length - files.length, 'logs').toBeGreaterThan(2)
+    expect(files.filter((path) => path.endsWith('.log')).length, 'files with which logs go on').toBeGreaterThan(2)
+    for (const { args, ended } of created) {
+      const [scratch, path] = pathsOf(args) as [string, string]
+      const first = calls.find(
+        (call) =>
+          call.name === 'write' && call.began > ended && pathOf(call).startsWith(path) && pathOf(call).endsWith('.log'),
+      )
+      if (first === undefined) continue
+      expect(
+        synced(dirname(path), ended, first.began),
+        `a sync of ${dirname(path)} between the name of ${path} and a record`,
+      ).toBe(true)
+      const contents = syncs.find((sync) => pathOf(sync).startsWith(scratch))
+      expect(contents?.ended, `${path} is synced before it gets its name`).toBeLessThan(ended)
+    }
   })
 })
