@@ -30,7 +30,10 @@ export class AssignmentTable {
     this.#signal = signal
   }
 
-  /** Takes over all documents that exist. */
+  /**
+   * Takes over all documents that exist.
+   * @throws KAGAMI_VERSION_CONFLICT when a later controller has taken one over before
+   */
   static async takeOver(session: Session, epoch: number, signal: AbortSignal): Promise<AssignmentTable> {
     const table = new AssignmentTable(session, epoch, signal)
     for await (const documents of session.watch('assignments/', { signal })) {
@@ -116,7 +119,8 @@ export class AssignmentTable {
     const signal = this.#signal
     let document: Document | undefined = found
     while (document !== undefined) {
-      const { tokens } = assignmentDocument.decode(document.bytes, document.name)
+      const { controller, tokens } = assignmentDocument.decode(document.bytes, document.name)
+      if (controller > this.#epoch) throw deposed()
       const bytes = assignmentDocument.encode({ controller: this.#epoch, tokens })
       try {
         const version = await this.#session.write(document.name, bytes, document.version, { signal })

@@ -65,6 +65,27 @@ test('a document that has gone back to an older version is written anew', async 
   expect(documents.content.tokens[0]?.epoch).toBe(3)
 })
 
+test('S9: who was deposed before it has taken over takes over nothing that a later controller has written', async () => {
+  const documents = new Documents()
+  documents.put(7, 3, [older])
+  const { session } = documents
+  let later = true
+  const overtaken = Object.assign(Object.create(session) as Session, {
+    write: (...call: Parameters<Session['write']>) => {
+      // Another one is elected, and writes, while this one's first write is under way.
+      if (later) documents.put(8, 6, [assignment])
+      later = false
+      return session.write(...call)
+    },
+  })
+  const { signal } = new AbortController()
+  const deposed = { code: 'KAGAMI_VERSION_CONFLICT' }
+  await expect(AssignmentTable.takeOver(overtaken, 5, signal)).rejects.toMatchObject(deposed)
+  await expect(AssignmentTable.takeOver(session, 5, signal)).rejects.toMatchObject(deposed)
+  expect(documents.document?.version).toBe(8)
+  expect(documents.content).toMatchObject({ controller: 6, tokens: [assignment] })
+})
+
 test('S9: a document that a later controller has written is left as it is, though its version is lower', async () => {
   const documents = new Documents()
   const table = await ruling(documents)
