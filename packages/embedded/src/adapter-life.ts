@@ -1,7 +1,7 @@
 /** Start and stop of an adapter, in whatever order they are called. Knows nothing of what is started. */
 import type { AdapterContext } from '@kagami/core/contract'
 import { stopped } from './errors.js'
-import { listenToAbort, orAbort } from './pulse.js'
+import { listenToAbort, orAbort } from './abort.js'
 import { UnderWay } from './under-way.js'
 
 /** How long `stop` waits for what a hanging disk holds up. */

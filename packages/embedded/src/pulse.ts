@@ -1,5 +1,5 @@
 /** A wake-up call for whoever waits for "something has changed". Carries nothing: who wakes up looks for itself. */
-import { setMaxListeners } from 'node:events'
+import { listenToAbort } from './abort.js'
 
 export class Pulse {
   #count = 0
@@ -40,7 +40,7 @@ export class Pulse {
       const end = (): void => {
         clearTimeout(timer)
         this.#waiting.delete(wake)
-        signal.removeEventListener('abort', abort)
+        unlisten()
       }
       const wake = (): void => {
         end()
@@ -52,27 +52,7 @@ export class Pulse {
       }
       if (ms !== undefined) timer = setTimeout(wake, ms)
       this.#waiting.add(wake)
-      listenToAbort(signal, abort)
+      const unlisten = listenToAbort(signal, abort)
     })
   }
-}
-
-/** One signal may end thousands of waits, which is no leak. */
-export function listenToAbort(signal: AbortSignal, listener: () => void): void {
-  setMaxListeners(0, signal)
-  signal.addEventListener('abort', listener, { once: true })
-}
-
-/** The promise's outcome, or the signal's reason, whichever comes first. The promise goes on by itself. */
-export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason)
-    if (signal.aborted) {
-      promise.catch(() => undefined)
-      abort()
-      return
-    }
-    listenToAbort(signal, abort)
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }

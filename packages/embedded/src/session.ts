@@ -15,7 +15,7 @@ import { coordinatorError } from './errors.js'
 import { Lease } from './lease.js'
 import type { Offices } from './offices.js'
 import type { Pulse } from './pulse.js'
-import { listenToAbort, orAbort } from './pulse.js'
+import { listenToAbort, orAbort } from './abort.js'
 import type { Roster } from './roster.js'
 import type { SessionFiles } from './session-files.js'
 import { UnderWay } from './under-way.js'
@@ -259,12 +259,8 @@ export class EmbeddedSession implements Session {
     const controller = new AbortController()
     const abort = (): void => controller.abort(signal.aborted ? signal.reason : this.#end.signal.reason)
     if (signal.aborted || this.#end.signal.aborted) abort()
-    listenToAbort(signal, abort)
-    listenToAbort(this.#end.signal, abort)
-    const unlink = (): void => {
-      signal.removeEventListener('abort', abort)
-      this.#end.signal.removeEventListener('abort', abort)
-    }
+    const unlisten = [signal, this.#end.signal].map((one) => listenToAbort(one, abort))
+    const unlink = (): void => unlisten.forEach((stop) => stop())
     return { signal: controller.signal, unlink }
   }
 }

@@ -5,7 +5,7 @@ import { stopped } from './errors.js'
 import type { Alarm } from './alarm.js'
 import type { Journal, QueuedAppend } from './journal.js'
 import type { OpenFiles } from './open-files.js'
-import { listenToAbort, orAbort } from './pulse.js'
+import { listenToAbort, orAbort } from './abort.js'
 import { read } from './reading.js'
 
 export interface TokenLogParts {
@@ -57,8 +57,8 @@ export class EmbeddedTokenLog implements TokenLog {
     const { journal } = this.#parts
     return new Promise((resolve, reject) => {
       const end = (): void => {
-        signal.removeEventListener('abort', abort)
-        this.#end.signal.removeEventListener('abort', abort)
+        unlisten()
+        unlistenEnd()
       }
       const append: QueuedAppend = {
         record,
@@ -75,8 +75,8 @@ export class EmbeddedTokenLog implements TokenLog {
         journal.withdraw(append)
         append.reject(signal.aborted ? signal.reason : this.#end.signal.reason)
       }
-      listenToAbort(signal, abort)
-      listenToAbort(this.#end.signal, abort)
+      const unlisten = listenToAbort(signal, abort)
+      const unlistenEnd = listenToAbort(this.#end.signal, abort)
       try {
         journal.enqueue(append)
       } catch (error) {
@@ -95,12 +95,8 @@ export class EmbeddedTokenLog implements TokenLog {
     this.#check(signal)
     const ending = new AbortController()
     const abort = (): void => ending.abort(signal.aborted ? signal.reason : this.#end.signal.reason)
-    listenToAbort(signal, abort)
-    listenToAbort(this.#end.signal, abort)
-    const unlink = (): void => {
-      signal.removeEventListener('abort', abort)
-      this.#end.signal.removeEventListener('abort', abort)
-    }
+    const unlisten = [signal, this.#end.signal].map((one) => listenToAbort(one, abort))
+    const unlink = (): void => unlisten.forEach((stop) => stop())
     return { signal: ending.signal, unlink }
   }
 
