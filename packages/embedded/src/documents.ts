@@ -10,6 +10,7 @@ import type { Document } from '@kagami/core/contract'
 import { linkNew, namesIn, removeFile, syncFolder, writeNew } from './disk.js'
 import { codeOf, coordinatorError } from './errors.js'
 import type { Folder } from './folder.js'
+import { Gate } from './gate.js'
 import { documentFile, documentName } from './names.js'
 
 const magic = Buffer.from('KGMDOC1\n', 'latin1')
@@ -24,6 +25,9 @@ const kept = 3
 /** A look that follows another one at once waits for as long as that took, but no longer than this: under a stream of changes half of the time is left. */
 const longestPauseMs = 50
 
+/** So many are read or written at once. A thousand of them would keep the session's beats waiting for a thread until it expires. */
+const atOnce = 8
+
 /** The versions of each document that are there, ascending, by the document's file name. */
 type Versions = ReadonlyMap<string, readonly number[]>
 
@@ -34,6 +38,7 @@ export class Documents {
   #cacheOf = ''
   /** The newest of each document, as it was read last, for as long as somebody watches. */
   readonly #cache = new Map<string, Document>()
+  readonly #gate = new Gate(atOnce)
   #looking: Promise<Versions> | undefined
   #lookNext: Promise<Versions> | undefined
   /** When the last look ended, and how long it took. */
@@ -51,6 +56,10 @@ export class Documents {
 
   async read(name: string): Promise<Document | undefined> {
     const file = fileOf(name)
+    return this.#gate.run(() => this.#read(name, file))
+  }
+
+  async #read(name: string, file: string): Promise<Document | undefined> {
     for (;;) {
       const version = (await this.#look()).get(file)?.at(-1)
       if (version === undefined) return undefined
@@ -63,6 +72,15 @@ export class Documents {
   /** The new version; undefined when the document's is not the expected one, and nothing was written. */
   async write(name: string, bytes: Uint8Array, expected: number | undefined): Promise<number | undefined> {
     const file = fileOf(name)
+    return this.#gate.run(() => this.#write(name, file, bytes, expected))
+  }
+
+  async #write(
+    name: string,
+    file: string,
+    bytes: Uint8Array,
+    expected: number | undefined,
+  ): Promise<number | undefined> {
     if ((await this.#look()).get(file)?.at(-1) !== expected) return undefined
     const version = (expected ?? 0) + 1
     const scratch = this.#home.scratch()

@@ -21,6 +21,9 @@ import { encodeHeader, segmentPath } from './segment.js'
 import type { LogStore } from './store.js'
 import { EmbeddedTokenLog } from './token-log.js'
 
+/** So many logs are looked for, created, opened or released at once, so that heartbeats need not wait for thousands. */
+const callsAtOnce = 8
+
 /** Leaves one of the four threads of Node's pool to reads and heartbeats; a fourth sync at once brings nothing. */
 const syncsAtOnce = 3
 
@@ -43,6 +46,7 @@ export class EmbeddedCommitLog implements CommitLog {
   readonly #life: AdapterLife<Opened>
   readonly #journals = new Map<LogAddress, JournalEntry>()
   readonly #handles = new Set<TokenLog>()
+  readonly #calls = new Gate(callsAtOnce)
 
   constructor(settings: Settings, homes: Homes) {
     this.#life = new AdapterLife(
@@ -61,7 +65,7 @@ export class EmbeddedCommitLog implements CommitLog {
   }
 
   allocate(token: string, inUse: ReadonlySet<LogAddress>, { signal }: CallOptions): Promise<LogAddress> {
-    return this.#life.call(signal, async ({ store }) => {
+    return this.#call(signal, async ({ store }) => {
       const key = keyOf(token)
       for (let count = 0; ; count++) {
         const address = `${key}.${count}`
@@ -78,7 +82,7 @@ export class EmbeddedCommitLog implements CommitLog {
   }
 
   find(token: string, inUse: ReadonlySet<LogAddress>, { signal }: CallOptions): Promise<readonly LogAddress[]> {
-    return this.#life.call(signal, async ({ store }) => {
+    return this.#call(signal, async ({ store }) => {
       const key = keyOf(token)
       const shard = join(store.folder.logs, shardOf(key))
       const labels = join(store.folder.labels, key)
@@ -98,7 +102,7 @@ export class EmbeddedCommitLog implements CommitLog {
   }
 
   open(address: LogAddress, { signal, token }: CallOptions & { readonly token: string }): Promise<TokenLog> {
-    return this.#life.call(signal, async ({ store }) => {
+    return this.#call(signal, async ({ store }) => {
       const parts = partsOf(address)
       if (parts === undefined) throw noLog(address)
       const { journal, release } = await this.#acquire(store, address)
@@ -121,7 +125,7 @@ export class EmbeddedCommitLog implements CommitLog {
   }
 
   release(address: LogAddress, before: Offset, { signal }: CallOptions): Promise<void> {
-    return this.#life.call(signal, async ({ store }) => {
+    return this.#call(signal, async ({ store }) => {
       if (partsOf(address) === undefined) return
       const folder = folderOf(store, address)
       const exists = await folderExists(folder).catch((error: unknown) => {
@@ -130,6 +134,10 @@ export class EmbeddedCommitLog implements CommitLog {
       if (!exists) return
       await this.#with(store, address, (journal) => journal.truncate(Number(before)))
     })
+  }
+
+  #call<R>(signal: AbortSignal, task: (opened: Opened) => Promise<R>): Promise<R> {
+    return this.#life.call(signal, (opened) => this.#calls.run(() => task(opened)))
   }
 
   async #open(settings: Settings, homes: Homes, context: AdapterContext): Promise<Opened> {
