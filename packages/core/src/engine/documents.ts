@@ -45,6 +45,12 @@ export function isLater(spec: Spec, than: Spec | undefined): boolean {
   return spec.removed && !than.removed
 }
 
+/** Whether people have removed the creation that an incarnation belongs to. */
+export function isRemoved(spec: Spec, incarnation: number): boolean {
+  const generation = generationOf(incarnation)
+  return generation <= spec.removedBefore || (spec.removed && generation <= spec.generation)
+}
+
 /** The lowest incarnation of this creation, or of a later one, that is above another. */
 export function incarnationAbove(other: number, generation: number): number {
   return Math.max(2 * generation - 1, other + 1 + (other % 2))
@@ -61,6 +67,8 @@ export interface Spec {
   /** Which creation of the token this is about, from 1 on; see {@link generationOf}. */
   readonly generation: number
   readonly removed: boolean
+  /** The highest creation before this one that people have removed, as far as was known; 0: none. That this one is later says nothing of any other. */
+  readonly removedBefore: number
   readonly replicas: number
   readonly weight: number
   readonly primary: 'balanced' | 'self'

@@ -2,7 +2,7 @@
  * A token that an application asks for: creates it, or claims it, or finds it, and follows it until it has a primary. The controller carries it out.
  */
 import type { Clock } from '../contract/index.js'
-import { generationOf, type Spec } from '../engine/documents.js'
+import { generationOf, isRemoved, type Spec } from '../engine/documents.js'
 import type { Role } from './api.js'
 import { carriedOut } from './carried-out.js'
 import { unknownToken } from './copy-errors.js'
@@ -51,7 +51,7 @@ export async function createToken(
     const latest = directory.spec(token)
     if (latest?.removed && latest.generation >= spec.generation) throw unknownToken(token)
     const assignment = directory.assignment(token)
-    if (assignment?.phase !== 'open' || generationOf(assignment.incarnation) < spec.generation) return false
+    if (assignment?.phase !== 'open' || isRemoved(spec, assignment.incarnation)) return false
     const mine = isOwner(spec, node)
     const claim = claimOf(spec, node)
     const created = mine && spec.generation > before

@@ -1,6 +1,7 @@
 /** A handover that an application asks for: wishes for it, and follows it until the other node serves. The controller carries it out. */
 import { badOption, KagamiError, type Clock, type Random } from '../contract/index.js'
-import { bucketOf, reportDocument, type Spec } from '../engine/documents.js'
+import { compareEpochs } from '../engine/admission.js'
+import { bucketOf, reportDocument, type CopyReport, type Spec } from '../engine/documents.js'
 import { carriedOut, type Wish } from './carried-out.js'
 import { noCopy, unknownToken } from './copy-errors.js'
 import type { Directory } from './directory.js'
@@ -32,7 +33,7 @@ export async function handOver(
     throw badOption('to', to, `the id of a live node: ${membership.members.map(({ node }) => node).join(', ')}`)
   }
   const nonce = random.uint64().toString(16)
-  let epoch = 0
+  let taken = { incarnation: 0, epoch: 0 }
   /** The handover that was wanted before this one; undefined before this one is asked for. */
   let before: string | null | undefined
   /** Another handover that was asked for after this one. */
@@ -60,22 +61,24 @@ export async function handOver(
       const assignment = directory.assignment(token)
       const followed = (spec === undefined ? null : later(spec))?.nonce ?? nonce
       if (assignment?.handoverGivenUp === followed) throw lostTarget(token, to)
-      epoch = assignment?.epoch ?? 0
-      if (assignment?.primary?.node === to) return true
+      if (assignment?.primary?.node === to) {
+        taken = assignment
+        return true
+      }
       if (spec?.handover?.nonce === followed) refuseHeld(spec, to)
       if (spec !== undefined) refuseOther(spec)
       return false
     },
   }
   await carriedOut(wish, context, signal)
-  await untilServing(token, to, epoch, context, signal)
+  await untilServing(token, to, taken, context, signal)
 }
 
 /** Follows the report of the node that takes over, until it serves, or until it can't any more. */
 async function untilServing(
   token: string,
   node: string,
-  epoch: number,
+  taken: { readonly incarnation: number; readonly epoch: number },
   { membership, directory }: HandoverContext,
   signal: AbortSignal,
 ): Promise<void> {
@@ -83,7 +86,9 @@ async function untilServing(
   const hindered = (): boolean => {
     if (directory.spec(token)?.removed) throw unknownToken(token)
     const assignment = directory.assignment(token)
-    if (assignment !== undefined && assignment.primary?.node !== node && assignment.epoch > epoch) throw noCopy(token)
+    // Taken away again, though nobody else may be able to serve it.
+    if (assignment !== undefined && assignment.primary?.node !== node && compareEpochs(assignment, taken) >= 0)
+      throw noCopy(token)
     return false
   }
   const reported = async (): Promise<void> => {
@@ -91,7 +96,7 @@ async function untilServing(
     for await (const documents of membership.requireSession().watch(name, { signal: link.signal })) {
       const document = documents.get(name)
       const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
-      if (reports.some((report) => report.token === token && report.serving >= epoch)) return
+      if (reports.some((report) => report.token === token && serves(report, taken))) return
     }
   }
   try {
@@ -99,6 +104,10 @@ async function untilServing(
   } finally {
     link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
   }
+}
+
+function serves({ incarnation, serving }: CopyReport, taken: Parameters<typeof compareEpochs>[0]): boolean {
+  return serving > 0 && compareEpochs({ incarnation, epoch: serving }, taken) >= 0
 }
 
 function superseded(token: string, to: string, other: string): KagamiError {

@@ -4,7 +4,7 @@
  */
 import { isKagamiError, type Seams } from '../contract/index.js'
 import { heal, type ClusterView } from '../engine/assignment-steps.js'
-import { generationOf, type Assignment, type Spec } from '../engine/documents.js'
+import { generationOf, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import type { AssignmentTable } from './assignment-table.js'
 import type { CopyReports } from './copy-reports.js'
 import type { LogKeeper, SnapshotShelf } from './impatient.js'
@@ -79,14 +79,13 @@ export class LifecycleWork {
       if (!settled) this.#begin(token, (context) => this.#beginIncarnation(context, spec, assignment))
       return true
     }
-    const generation = generationOf(assignment.incarnation)
-    const ended = spec.generation > generation || (spec.generation === generation && spec.removed)
     switch (assignment.phase) {
       case 'opening':
         this.#begin(token, (context) => this.#openIncarnation(context, spec, assignment))
         return true
       case 'open':
-        if (!ended) return false
+        // A later spec alone ends nothing: it may come from somebody who knew nothing of this creation.
+        if (!isRemoved(spec, assignment.incarnation)) return false
         this.#begin(token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
         return true
       case 'deleting':

@@ -33,6 +33,9 @@ import { backoffMs, sleep, type Semaphore } from './waiting.js'
 const SLICE_MS = 4
 const MAX_BATCH_BYTES = 1_048_576
 
+/** A reader that hears nothing for so many looks was cut off. What the log has lost meanwhile may have been written anew. */
+const MISSED_LOOKS = 3
+
 /** What the loop tells, in the order of the log, and waits for: nothing here is asynchronous. */
 export interface LogListener<R, C> {
   /** Its place is given up, and another looked for. */
@@ -127,7 +130,7 @@ export class LogReader<R, C> {
         this.#log ??= await this.#open(signal)
         if (!restored) await this.#restore(this.#log, signal)
         restored = true
-        await this.#readOn(this.#log, signal)
+        while ((await this.#readOn(this.#log, signal)) === 'cut off');
         return
       } catch (error) {
         if (signal.aborted) return
@@ -192,16 +195,20 @@ export class LogReader<R, C> {
     this.#listener.onRestored(restored, clock.monotonicMs() - startedMs)
   }
 
-  async #readOn(log: TokenLog, signal: AbortSignal): Promise<void> {
+  /** Ends when nothing is left to learn, or when it was cut off: then it is to begin again at the anchor, before it counts on anything. */
+  async #readOn(log: TokenLog, signal: AbortSignal): Promise<'done' | 'cut off'> {
     const { token, progress } = this.#context
     const { limits, seams } = this.#context.settings
     const { clock } = seams
     const startedMs = clock.monotonicMs()
     let expected = this.#anchor
     let sliceMs = startedMs
+    let askedMs = startedMs
     this.#listener.onReading()
     const options = { signal, lookMs: limits.lookMs, maxBatchBytes: MAX_BATCH_BYTES }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
+      const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
+      if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'
       progress.looked(batch, token, this.#state.incarnation)
       for (const record of batch.records) {
         if (expected !== undefined) {
@@ -211,7 +218,7 @@ export class LogReader<R, C> {
           continue
         }
         this.#readRecord(record)
-        if (this.#listener.done()) return
+        if (this.#listener.done()) return 'done'
         if (clock.monotonicMs() - sliceMs < SLICE_MS) continue
         this.#listener.onPause()
         await clock.yield()
@@ -227,6 +234,7 @@ export class LogReader<R, C> {
       else if (batch.end <= expected.offset && clock.monotonicMs() - startedMs >= limits.restoreTimeoutMs) {
         throw lostTail(token, expected.offset)
       }
+      askedMs = clock.monotonicMs()
     }
     const ended = `the reader of '${token}' ended by itself; reading again`
     throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', ended, { retryable: true })

@@ -9,6 +9,7 @@ import {
   generationAt,
   generationOf,
   isLater,
+  isRemoved,
   specDocument,
   type Assignment,
   type Spec,
@@ -52,14 +53,15 @@ export class TokenSpecs {
       let lookFirst = false
       const spec = await this.#update(token, signal, (current) => {
         if (current !== undefined && !current.removed) return this.#claim(current, wanted)
-        if (found === undefined && (current === undefined || this.#outlives(current))) {
+        if (found === undefined) {
           lookFirst = true
           return undefined
         }
-        const alive = found?.alive ?? null
-        const before = Math.max(current?.generation ?? 0, this.#assigned(token), generationOf(found?.incarnation ?? 0))
+        const alive = this.#survivor(token, found, current, adopt)
+        const before = Math.max(current?.generation ?? 0, this.#assigned(token), generationOf(found.incarnation))
         return {
           token,
+          removedBefore: current?.generation ?? 0,
           generation: alive === null ? Math.max(before + 1, generationAt(now)) : generationOf(alive.incarnation),
           removed: false,
           ...wanted,
@@ -70,7 +72,7 @@ export class TokenSpecs {
         }
       })
       if (spec !== undefined) return spec
-      if (lookFirst) found = await this.#leftBehind(token, adopt, signal)
+      if (lookFirst) found = await this.#leftBehind(token, signal)
     }
   }
 
@@ -111,11 +113,6 @@ export class TokenSpecs {
     return assignment === undefined || assignment.phase === 'gone' ? 0 : generationOf(assignment.incarnation)
   }
 
-  /** A later creation than the one that was removed is there: the coordinator has gone back to an older document. */
-  #outlives(removed: Spec): boolean {
-    return this.#assigned(removed.token) > removed.generation
-  }
-
   #claim(current: Spec, wanted: TokenSettings): Spec {
     const { node } = this.#context
     const { token } = current
@@ -145,11 +142,7 @@ export class TokenSpecs {
     return { to: node, nonce: this.#context.random.uint64().toString(16) }
   }
 
-  /**
-   * A token that the coordinator doesn't know may have left a log or snapshots: they must not be overwritten by accident.
-   * @throws KAGAMI_TOKEN_EXISTS
-   */
-  async #leftBehind(token: string, adopt: boolean, signal: AbortSignal): Promise<LeftBehind> {
+  async #leftBehind(token: string, signal: AbortSignal): Promise<LeftBehind> {
     const { log, store } = this.#context
     const inUse = new Set<string>()
     // What this node remembers of the token itself is the very thing that was lost: its log must be found.
@@ -158,17 +151,30 @@ export class TokenSpecs {
       const opened = assignment.phase !== 'gone' && assignment.phase !== 'opening'
       if (opened && assignment.token !== token) inUse.add(assignment.log.address)
     }
-    const found = await findLeftBehind(token, inUse, { log, store, signal })
-    if (found.unreadable !== undefined) throw found.unreadable
-    if (found.alive !== null && !adopt) {
-      const { address } = found.alive.log
-      throw new KagamiError(
-        'KAGAMI_TOKEN_EXISTS',
-        `the coordinator does not know token '${token}', but ${found.snapshots} snapshots and the log ${address} of it exist; pass adopt: true to take them over`,
-        { details: { token, snapshots: found.snapshots, address } },
-      )
-    }
-    return found
+    return findLeftBehind(token, inUse, { log, store, signal })
+  }
+
+  /**
+   * A token that the coordinator doesn't know, or only an earlier creation of, may have left a log or snapshots: they must not be overwritten by accident.
+   * @throws KAGAMI_TOKEN_EXISTS
+   */
+  #survivor(
+    token: string,
+    { alive, snapshots, unreadable }: LeftBehind,
+    removed: Spec | undefined,
+    adopt: boolean,
+  ): LeftBehind['alive'] {
+    // Of a token that was removed, a damaged log is what it has left. Else it may hold what nobody knows of.
+    if (unreadable !== undefined && removed === undefined) throw unreadable
+    // What was removed may still be on its way out.
+    if (alive === null || (removed !== undefined && isRemoved(removed, alive.incarnation))) return null
+    if (adopt) return alive
+    const { address } = alive.log
+    throw new KagamiError(
+      'KAGAMI_TOKEN_EXISTS',
+      `the coordinator does not know token '${token}', but ${snapshots} snapshots and the log ${address} of it exist; pass adopt: true to take them over`,
+      { details: { token, snapshots, address } },
+    )
   }
 
   /** Undefined from `change` writes nothing. */
@@ -210,6 +216,7 @@ export class TokenSpecs {
 function forgotten(token: string): Omit<Spec, 'generation' | 'removed'> {
   return {
     token,
+    removedBefore: 0,
     replicas: 0,
     weight: 1,
     primary: 'balanced',

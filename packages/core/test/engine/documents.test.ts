@@ -21,6 +21,7 @@ const SPEC: Spec = {
   token: '鏡 "orders"',
   generation: 2,
   removed: false,
+  removedBefore: 0,
   replicas: 2,
   weight: 1.5,
   primary: 'self',

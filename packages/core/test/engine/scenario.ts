@@ -11,6 +11,7 @@ export const SPEC: Spec = {
   token: 'orders',
   generation: 1,
   removed: false,
+  removedBefore: 0,
   replicas: 1,
   weight: 1,
   primary: 'balanced',

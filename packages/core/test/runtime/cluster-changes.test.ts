@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
+import type { CommitLog, TokenLog } from '../../src/contract/index.js'
 import { isKagamiError, type Kagami } from '../../src/index.js'
 import type { Ledger } from './harness.js'
-import { bytes, eventually, HeldClock, TestCluster } from './harness.js'
+import { bytes, delegate, eventually, HeldClock, TestCluster } from './harness.js'
 
 const names = Array.from({ length: 12 }, (_, i) => `token-${i}`)
 
@@ -298,4 +299,37 @@ test('a copy that is given back while it still settles is opened again, also wit
   await eventually(() => a.health().copies.length === 1, 'the copy is opened again')
   expect(a.health().member).toBeUndefined()
   goOn()
+})
+
+test('a handover to a node whose copy fails before it serves is given up, though nobody else can serve', async () => {
+  await using cluster = new TestCluster()
+  let letGo = (): void => undefined
+  const held = new Promise<void>((resolve) => (letGo = resolve))
+  let holds = false
+  const log = cluster.world.commitLog()
+  const slow = delegate<CommitLog>(log, {
+    open: async (...call: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...call)
+      return delegate<TokenLog>(opened, {
+        append: async (...append: Parameters<TokenLog['append']>) => {
+          if (holds) await held
+          return opened.append(...append)
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { log: slow })
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'the replica is in sync')
+  holds = true
+  const poison = orders.replicate(bytes('poison')).catch((error: unknown) => error)
+  await eventually(() => cluster.report('a', 'orders')?.serving === 1, 'it serves')
+  cluster.world.logs.failAppends(1000, { landed: false, node: 'b' })
+  const handover = a.handover('orders', { to: 'b' })
+  const refused = expect(handover).rejects.toMatchObject({ code: 'KAGAMI_NO_COPY', retryable: true })
+  await eventually(() => cluster.assignment('orders')?.primary?.node === 'b', 'b is assigned')
+  letGo()
+  await poison
+  await refused
 })

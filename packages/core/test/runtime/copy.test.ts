@@ -97,8 +97,56 @@ class HeldReads {
   }
 }
 
+/** Longer than a reader may miss looks. */
+const CUT_MS = 200
+
+/** A log whose readers hear nothing while it is cut, and then go on where they were, as an adapter may that rides out an outage by itself. */
+class SilentReads implements Reads {
+  #cut: Promise<void> | undefined
+  mend: () => void = quiet
+  readonly release = (): void => this.mend()
+
+  cut(): void {
+    this.#cut = new Promise((resolve) => {
+      this.mend = () => {
+        this.#cut = undefined
+        resolve()
+      }
+    })
+  }
+
+  over(log: CommitLog): CommitLog {
+    return delegate<CommitLog>(log, {
+      open: async (...call: Parameters<CommitLog['open']>) => {
+        const own = await log.open(...call)
+        return delegate<TokenLog>(own, { read: (...read: Parameters<TokenLog['read']>) => this.#read(own, read) })
+      },
+    })
+  }
+
+  async *#read(log: TokenLog, [from, options]: Parameters<TokenLog['read']>): AsyncGenerator<LogBatch> {
+    let next = from
+    for (;;) {
+      await this.#cut
+      const batches = log.read(next, options)[Symbol.asyncIterator]()
+      const { value } = (await batches.next()) as IteratorYieldResult<LogBatch>
+      await batches.return?.()
+      // What was on its way when the log was cut never arrives.
+      if (this.#cut !== undefined) continue
+      next = value.next
+      yield value
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+}
+
+interface Reads {
+  readonly release: () => void
+  over(log: CommitLog): CommitLog
+}
+
 interface Own {
-  readonly reads?: HeldReads
+  readonly reads?: Reads
   readonly everyEntries?: number
   readonly snapshotPlaces?: Semaphore
 }
@@ -237,6 +285,21 @@ test('so does a marker, on a copy that writes nothing else', async () => {
   expect(await settledAs(sync)).toBe('KAGAMI_TOKEN_FAILED')
   expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
   reads.release()
+})
+
+test('S1: a reader that was cut off begins again at its anchor: what the log has lost meanwhile may have been written anew', async () => {
+  const reads = new SilentReads()
+  const { copy, write } = await primary({ reads })
+  await write('one')
+  await write('two')
+  reads.cut()
+  world.logs.loseTail(opened.address, 1)
+  const position = { kind: 'marker', token: 'orders', incarnation: 1, timeMs: 1 } as const
+  for (const nonce of [1n, 2n, 3n]) await append({ ...position, nonce })
+  await new Promise((resolve) => setTimeout(resolve, CUT_MS))
+  reads.mend()
+  await eventually(() => copy.health().error, 'the copy notices')
+  expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
 })
 
 /** Lets a copy read again whose next record is not there any more. */

@@ -1,6 +1,6 @@
 /** A coordinator that has lost some of its documents, or has gone back to old ones: the log and the snapshots say what is there. */
 import { expect, test } from 'vitest'
-import type { Spec } from '../../src/engine/documents.js'
+import { generationOf, type Spec } from '../../src/engine/documents.js'
 import { isKagamiError, systemSeams, type Kagami, type Token } from '../../src/index.js'
 import { bytes, closedLog, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
@@ -318,4 +318,82 @@ test('a token that was asked for again is found where documents would give its l
   await expect(b.token('other', { replicas: 0, primary: 'self' })).rejects.toMatchObject({
     code: 'KAGAMI_TOKEN_EXISTS',
   })
+})
+
+/** The clock as it is, where creations are counted in seconds, moved by so much. */
+const clockAt = (aheadMs: number) => ({ seams: { clock: { ...systemSeams().clock, now: () => Date.now() + aheadMs } } })
+
+const served = (cluster: TestCluster) => eventually(() => cluster.primary('orders'), 'a primary')
+
+test.each([false, true])(
+  'S1: documents from between the removal of a token and its next creation do not end that one: adopt %s',
+  async (adopt) => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a', clockAt(0))
+    await a.token('orders', { replicas: 0 })
+    await a.remove('orders')
+    await eventually(() => cluster.assignment('orders')?.phase === 'gone', 'the token is gone')
+    const backup = cluster.world.coordination.backup()
+    await a.token('orders', { replicas: 0 })
+    await write((await served(cluster)).get('orders'), 'one', 'two')
+    await cluster.stop('a')
+    cluster.world.coordination.restore(backup)
+    const b = await cluster.start('b', clockAt(4000))
+    const asked = b.token('orders', { replicas: 0, adopt })
+    if (!adopt) await expect(asked).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_EXISTS' })
+    const orders = adopt ? await asked : await b.token('orders', { replicas: 0, adopt: true })
+    await orders.sync()
+    expect(lines(orders)).toEqual(['one', 'two'])
+    await b.remove('orders')
+    await eventually(() => cluster.assignment('orders')?.phase === 'gone', 'it can be removed')
+  },
+)
+
+test('S1: documents that give its log to a token that was removed before do not end the one that has it now', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', clockAt(0))
+  await a.token('late', { replicas: 0 })
+  const backup = cluster.world.coordination.backup()
+  const { log } = cluster.assignment('late')!
+  await a.remove('late')
+  await eventually(() => cluster.assignment('late')?.phase === 'gone', 'the other is gone')
+  await a.token('orders', { replicas: 0 })
+  await write((await served(cluster)).get('orders'), 'one', 'two')
+  expect(cluster.assignment('orders')?.log).toEqual(log)
+  await cluster.stop('a')
+  cluster.world.coordination.restore(backup)
+  const b = await cluster.start('b', clockAt(4000))
+  const deleted: string[] = []
+  b.on('deleted', ({ token }) => deleted.push(token))
+  const orders = await b.token('orders', { replicas: 0, adopt: true })
+  await orders.sync()
+  expect(lines(orders)).toEqual(['one', 'two'])
+  await b.remove('orders')
+  expect(deleted).toEqual(['orders'])
+})
+
+test('S1: a creation that was lost before it was carried out does not end the one that was made in its stead', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', clockAt(5000))
+  const b = await cluster.start('b', clockAt(0))
+  const mend = cluster.world.logs.fill()
+  const giveUp = new AbortController()
+  const given = a.token('orders', { replicas: 1, signal: giveUp.signal }).catch((error: unknown) => error)
+  await eventually(() => cluster.assignment('orders')?.phase === 'opening', 'it is begun')
+  const lost = cluster.spec('orders')!.generation
+  cluster.world.coordination.wipeDocuments()
+  giveUp.abort(new Error('given up'))
+  await given
+  mend()
+  const deleted: string[] = []
+  for (const node of [a, b]) node.on('deleted', ({ token }) => deleted.push(token))
+  await b.token('orders', { replicas: 1 })
+  const primary = await served(cluster)
+  await write(primary.get('orders'), 'one', 'two')
+  expect(generationOf(cluster.assignment('orders')!.incarnation)).toBeLessThan(lost)
+  await eventually(() => cluster.spec('orders')?.generation === lost, 'the lost spec is put back')
+  for (let i = 0; i < 3; i++) await write(primary.get('orders'), `later ${i}`)
+  expect(deleted).toEqual([])
+  await b.remove('orders')
+  expect(deleted).not.toEqual([])
 })
