@@ -5,6 +5,7 @@ import { Documents } from './documents.js'
 import { codeOf, coordinatorError } from './errors.js'
 import type { Home, Homes } from './home.js'
 import type { HubListener } from './hub.js'
+import type { Message } from './messages.js'
 import { Offices } from './offices.js'
 import type { Settings } from './options.js'
 import { Pulse } from './pulse.js'
@@ -61,7 +62,7 @@ export class EmbeddedCoordinator implements Coordinator {
       this.#sessions.add(session)
       // Stopped meanwhile, or given up by the caller: nobody else would close it.
       if (this.#life.signal.aborted || signal.aborted) await session.close()
-      parts.tell('sessions')
+      parts.tell({ kind: 'sessions' })
       return session
     })
   }
@@ -73,27 +74,26 @@ export class EmbeddedCoordinator implements Coordinator {
     const files = new SessionFiles(folder)
     // Twice as often as sessions beat, but a dead process is noticed within a second whatever the timeout is.
     const roster = new Roster(folder, files, logger, Math.min(250, this.#settings.sessionTimeoutMs / 8))
-    const documentChanges = new Pulse()
+    const documents = new Documents(folder.documents, folder)
     const officeChanges = new Pulse()
-    const happened = (kind: string): void => {
-      if (kind === 'documents') documentChanges.beat()
-      if (kind === 'offices') officeChanges.beat()
-      if (kind === 'sessions') roster.refresh().catch(() => undefined)
+    const happened = (message: Message): void => {
+      if (message.kind === 'documents') documents.told(message.name)
+      if (message.kind === 'offices') officeChanges.beat()
+      if (message.kind === 'sessions') roster.refresh().catch(() => undefined)
     }
     const self: HubListener = {
-      heard: ({ kind }) => happened(kind),
+      heard: happened,
       lost: (process) => void roster.suspect(process),
     }
-    const tell = (kind: 'documents' | 'offices' | 'sessions'): void => {
-      happened(kind)
-      hub.tell({ kind }, self)
+    const tell = (message: Message): void => {
+      happened(message)
+      hub.tell(message, self)
     }
     const parts: SessionParts = {
       files,
       roster,
-      documents: new Documents(folder.documents, folder),
-      offices: new Offices(new Documents(folder.offices, folder), roster, () => tell('offices')),
-      documentChanges,
+      documents,
+      offices: new Offices(new Documents(folder.offices, folder), roster, () => tell({ kind: 'offices' })),
       officeChanges,
       maxDocumentBytes: this.maxDocumentBytes,
       logger,

@@ -81,8 +81,8 @@ export class Hub {
     for (const listener of this.#listeners) if (listener !== from) listener.heard(message)
     if (this.#peers.size === 0) return
     if (this.#outbox.size === 0) setImmediate(() => this.#send())
-    // The outbox is bounded by what there is to tell of: each log, and the four offices.
-    this.#outbox.set(message.kind === 'log' ? `log ${message.address}` : message.kind, message)
+    // The outbox is bounded by what there is to tell of: each log, each document, and the rest.
+    this.#outbox.set(subjectOf(message), message)
   }
 
   /** Connects to the processes that it doesn't know yet, and clears away what dead ones have left. */
@@ -199,6 +199,18 @@ export class Hub {
     const outside = outsidePath(peers, socketName(id))
     if (card.socket === outside) await removeFile(outside).catch(() => undefined)
     await removeFile(this.#cardPath(id)).catch(() => undefined)
+  }
+}
+
+/** What a message tells of: a later one says all that an earlier one did. */
+function subjectOf(message: Message): string {
+  switch (message.kind) {
+    case 'log':
+      return `log ${message.address}`
+    case 'documents':
+      return `document ${message.name}`
+    default:
+      return message.kind
   }
 }
 

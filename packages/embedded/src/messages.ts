@@ -6,7 +6,7 @@ export type Message =
   | { readonly kind: 'hello'; readonly id: string; readonly process: ProcessIdentity }
   /** A log has grown: everything below `end` is synced. Or it was truncated, or begins a new file: `end` is what it was. */
   | { readonly kind: 'log'; readonly address: string; readonly identity: string; readonly end: number }
-  | { readonly kind: 'documents' }
+  | { readonly kind: 'documents'; readonly name: string }
   | { readonly kind: 'offices' }
   | { readonly kind: 'sessions' }
 
@@ -49,6 +49,7 @@ function messageFrom(text: string): Message | undefined {
   const message = value as Partial<Record<string, unknown>>
   switch (message['kind']) {
     case 'documents':
+      return typeof message['name'] === 'string' ? { kind: 'documents', name: message['name'] } : undefined
     case 'offices':
     case 'sessions':
       return { kind: message['kind'] }

@@ -17,6 +17,21 @@ export function documentName(file: string): string {
   )
 }
 
+/** What a document's name says up to its last `/`, with it. */
+export function kindOf(document: string): string {
+  return document.slice(0, document.lastIndexOf('/') + 1)
+}
+
+/** The folder of a kind of documents. Begins with a sign of its own, so that it is never `.` or `..`. */
+export function kindFolder(kind: string): string {
+  return kind === '' ? '@' : `@${documentFile(kind)!}`
+}
+
+/** Undefined for what is no folder of a kind. */
+export function kindOfFolder(folder: string): string | undefined {
+  return folder.startsWith('@') ? documentName(folder.slice(1)) : undefined
+}
+
 /** A readable beginning, for people who look into the folder, and a hash, which alone tells names apart. */
 export function keyOf(name: string): string {
   const readable = name

@@ -13,6 +13,7 @@ import type { Documents } from './documents.js'
 import { Election } from './election.js'
 import { coordinatorError } from './errors.js'
 import { Lease } from './lease.js'
+import type { Message } from './messages.js'
 import type { Offices } from './offices.js'
 import type { Pulse } from './pulse.js'
 import { listenToAbort, orAbort } from './abort.js'
@@ -32,13 +33,12 @@ export interface SessionParts {
   readonly roster: Roster
   readonly documents: Documents
   readonly offices: Offices
-  readonly documentChanges: Pulse
   readonly officeChanges: Pulse
   readonly maxDocumentBytes: number
   readonly logger: Logger
   /** Where the coordinator lies, for messages. */
   readonly path: string
-  readonly tell: (kind: 'documents' | 'offices' | 'sessions') => void
+  readonly tell: (message: Message) => void
   /** The session is over. */
   readonly closed: (session: Session) => void
 }
@@ -142,17 +142,18 @@ export class EmbeddedSession implements Session {
         const message = `document ${name} is not at version ${expected ?? 'none'} any more: read it again`
         throw new KagamiError('KAGAMI_VERSION_CONFLICT', message, { details: { name } })
       }
-      tell('documents')
+      tell({ kind: 'documents', name })
       return version
     })
   }
 
   watch(prefix: string, { signal }: CallOptions): AsyncIterable<ReadonlyMap<string, Document>> {
-    const { documents, documentChanges } = this.#parts
-    const look = (): Promise<ReadonlyMap<string, Document>> => documents.list(prefix)
+    const { documents } = this.#parts
     const same = (a: ReadonlyMap<string, Document>, b: ReadonlyMap<string, Document>): boolean =>
       a.size === b.size && [...b].every(([name, document]) => a.get(name) === document)
-    return this.#watch(signal, documentChanges, look, same, look)
+    const first = (): Promise<ReadonlyMap<string, Document>> => documents.list(prefix)
+    const later = (): Promise<ReadonlyMap<string, Document>> => documents.changed(prefix)
+    return this.#watch(signal, documents.changes(prefix), first, same, later)
   }
 
   close(): Promise<void> {
@@ -170,7 +171,7 @@ export class EmbeddedSession implements Session {
     const timer = setTimeout(() => late.abort(), closeMs)
     await orAbort(removed, late.signal).catch(() => undefined)
     clearTimeout(timer)
-    this.#parts.tell('sessions')
+    this.#parts.tell({ kind: 'sessions' })
   }
 
   #lose(why: string): void {
@@ -198,7 +199,7 @@ export class EmbeddedSession implements Session {
     })
     this.#updating = write.catch(() => undefined)
     await write
-    this.#parts.tell('sessions')
+    this.#parts.tell({ kind: 'sessions' })
   }
 
   /** Whole states: the present one, then another whenever `look` finds a different one. */

@@ -165,7 +165,7 @@ describe('documents', () => {
     const session = await coordinator.connect(options)
     const version = await session.write('x/1', Buffer.from('whole'), undefined, options)
     const [root] = await readdir(dir)
-    const path = join(dir, root!, 'documents', `x+1@${version}`)
+    const path = join(await shelfOf(join(dir, root!)), `x+1@${version}`)
     for (const bytes of [
       Buffer.alloc(0),
       Buffer.alloc(40),
@@ -197,10 +197,17 @@ describe('documents', () => {
     let version: number | undefined
     for (let i = 0; i < 20; i++) version = await session.write('x/1', Buffer.from(`${i}`), version, options)
     const [root] = await readdir(dir)
-    expect((await readdir(join(dir, root!, 'documents'))).length).toBeLessThanOrEqual(4)
+    expect((await readdir(await shelfOf(join(dir, root!)))).length).toBeLessThanOrEqual(4)
     expect(await readdir(join(dir, root!, 'scratch'))).toEqual([])
   })
 })
+
+/** The folder that holds the only document. */
+async function shelfOf(root: string): Promise<string> {
+  const kind = join(root, 'documents', '@x+')
+  const [shelf] = await readdir(kind)
+  return join(kind, shelf!)
+}
 
 /** Everything below a folder, with the state of each file. */
 async function contentOf(dir: string): Promise<readonly string[]> {

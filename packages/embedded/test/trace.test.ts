@@ -1,7 +1,7 @@
 /** The order of system calls: nothing is acknowledged before the system has said that it is on the disk. */
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
@@ -44,7 +44,10 @@ const succeeded = (text: string): boolean => /\) += \d+/.test(text)
 /** The paths that a call names, in order. */
 const pathsOf = (args: string): string[] => [...args.matchAll(/"([^"]*)"/g)].map((match) => match[1]!)
 
-const pathOf = (call: Call): string => /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? ''
+/** The mark that a traced write carries, which its acknowledgement repeats. */
+const markIn = (args: string): string => /\{[^}]*\}/.exec(args)![0]
+
+const pathOf = (call: Pick<Call, 'args'>): string => /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? ''
 
 describe('the trace of system calls', () => {
   it('shows a sync of the file, and of the folder where a name is new, before each acknowledgement', async (context) => {
@@ -56,7 +59,7 @@ describe('the trace of system calls', () => {
     }
     const dir = await testFolder()
     const output = join(dir, 'trace')
-    const traced = 'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat,rename,renameat,renameat2'
+    const traced = 'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat,mkdir,rename,renameat,renameat2'
     const options = ['-f', '-y', '-s', '20000', '-E', 'LD_LIBRARY_PATH', '-o', output, '-e', traced]
     await run(tool.path, [...options, process.execPath, script, join(dir, 'd'), '65536'], { env: tool.env })
     const calls = callsOf(await readFile(output, 'utf8'))
@@ -73,10 +76,11 @@ describe('the trace of system calls', () => {
       'a sync by the reader of what nobody else has synced',
     ).toBe(true)
 
+    const documents = join(dir, 'd', `test.9f86d081884c7d65.v1`, 'documents')
     const acks = calls.filter(({ name, args }) => name === 'write' && args.includes('"acked {'))
     expect(acks).toHaveLength(120)
     for (const ack of acks) {
-      const text = /\{[^}]*\}/.exec(ack.args)![0]
+      const text = markIn(ack.args)
       const write = calls.find((call) => call !== ack && call.args.includes(text) && call.ended < ack.began)
       expect(write, `a write of ${text}`).toBeDefined()
       expect(
@@ -89,10 +93,24 @@ describe('the trace of system calls', () => {
         ({ name, args, began }) => name.startsWith('link') && args.includes(scratch) && began > write!.ended,
       )
       expect(synced(scratch, write!.ended, link!.began), `${text} is synced before it gets its name`).toBe(true)
-      const folder = join(dir, 'd', `test.9f86d081884c7d65.v1`, 'documents')
+      const folder = dirname(pathsOf(link!.args)[1]!)
       expect(
         synced(folder, link!.ended, ack.began),
         `a sync of ${folder} between the name of ${text} and its ack`,
+      ).toBe(true)
+    }
+    const shelves = calls.filter(({ name, args }) => name === 'mkdir' && pathsOf(args)[0]!.startsWith(documents + sep))
+    expect(shelves.length, 'folders for documents').toBeGreaterThan(1)
+    for (const { args, ended } of shelves) {
+      const path = pathsOf(args)[0]!
+      const first = calls.find(
+        (call) => call.began > ended && call.name.startsWith('link') && pathsOf(call.args)[1]!.startsWith(path + sep),
+      )!
+      const text = calls.find(({ name, args }) => name === 'write' && pathOf({ args }) === pathsOf(first.args)[0])!
+      const ack = acks.find(({ args, began }) => began > first.ended && args.includes(markIn(text.args)))!
+      expect(
+        synced(dirname(path), ended, ack.began),
+        `a sync of ${dirname(path)} between the name of ${path} and the ack of its first document`,
       ).toBe(true)
     }
     // Before a log, or a new file of it, takes its first record, its name is durable.
