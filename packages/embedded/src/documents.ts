@@ -15,7 +15,7 @@ import { Pulse } from './pulse.js'
 import { Shelf } from './shelf.js'
 
 /** So many are read or written at once. A thousand of them would keep the session's beats waiting for a thread until it expires. */
-const atOnce = 8
+const atOnce = 16
 
 /** The documents of each kind lie on so many shelves. */
 const shelvesPerKind = 16

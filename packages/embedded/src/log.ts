@@ -22,7 +22,7 @@ import type { LogStore } from './store.js'
 import { EmbeddedTokenLog } from './token-log.js'
 
 /** So many logs are looked for, created, opened or released at once, so that heartbeats need not wait for thousands. */
-const callsAtOnce = 8
+const callsAtOnce = 16
 
 /** Leaves one of the four threads of Node's pool to reads and heartbeats; a fourth sync at once brings nothing. */
 const syncsAtOnce = 3

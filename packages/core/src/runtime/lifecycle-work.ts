@@ -22,7 +22,7 @@ import {
 import { backoffMs, Semaphore, sleep } from './waiting.js'
 
 /** Tokens whose logs are created or deleted at once. */
-const AT_ONCE = 8
+const AT_ONCE = 32
 /** Between two looks for a newer incarnation of one token. */
 const SEEK_MS = 5_000
 

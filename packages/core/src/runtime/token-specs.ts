@@ -1,32 +1,19 @@
 /**
- * What people want of tokens, as documents: creates, claims, alters, hands over, removes. Every change is a compare-and-set
- * that is safe to repeat, so an unknown outcome is settled by reading again.
+ * What people want of tokens: creates, claims, alters, hands over, removes. Every change is safe to repeat, so an unknown outcome is settled by
+ * reading again.
  */
-import { isDeepStrictEqual } from 'node:util'
-import { isKagamiError, KagamiError, type Seams, type Session } from '../contract/index.js'
-import {
-  bucketOf,
-  generationAt,
-  generationOf,
-  isLater,
-  isRemoved,
-  specDocument,
-  type Assignment,
-  type Spec,
-} from '../engine/documents.js'
+import { KagamiError } from '../contract/index.js'
+import { generationAt, generationOf, isLater, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import { unknownToken } from './copy-errors.js'
 import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import { findLeftBehind, type LeftBehind } from './log-history.js'
 import type { TokenSettings } from './method-options.js'
-import { backoffMs, sleep } from './waiting.js'
+import { SpecWriter, type SpecWriterContext } from './spec-writer.js'
 
-export interface SpecsContext {
+export interface SpecsContext extends SpecWriterContext {
   readonly node: string
   readonly log: LogKeeper
   readonly store: SnapshotShelf
-  readonly clock: Seams['clock']
-  readonly random: Seams['random']
-  session(): Session
   /** Whether a node is alive, as last heard. */
   lives(node: string): boolean
   assignment(token: string): Assignment | undefined
@@ -35,9 +22,11 @@ export interface SpecsContext {
 
 export class TokenSpecs {
   readonly #context: SpecsContext
+  readonly #writer: SpecWriter
 
   constructor(context: SpecsContext) {
     this.#context = context
+    this.#writer = new SpecWriter(context)
   }
 
   /**
@@ -51,7 +40,7 @@ export class TokenSpecs {
     for (;;) {
       // Looking for what an unknown token left behind takes I/O, so it is done between two attempts to write.
       let lookFirst = false
-      const spec = await this.#update(token, signal, (current) => {
+      const spec = await this.#writer.update(token, signal, (current) => {
         if (current !== undefined && !current.removed) return this.#claim(current, wanted)
         if (found === undefined) {
           lookFirst = true
@@ -78,7 +67,7 @@ export class TokenSpecs {
 
   /** @throws KAGAMI_TOKEN_UNKNOWN */
   async change(token: string, signal: AbortSignal, change: (spec: Spec) => Spec): Promise<Spec> {
-    const spec = await this.#update(token, signal, (current) => {
+    const spec = await this.#writer.update(token, signal, (current) => {
       if (current === undefined || current.removed) throw unknownToken(token)
       // What is wanted from now on is wanted of the creation that is there, though the document was older.
       return change({ ...current, generation: Math.max(current.generation, this.#assigned(token)) })
@@ -91,7 +80,7 @@ export class TokenSpecs {
    * @throws KAGAMI_TOKEN_UNKNOWN
    */
   async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<Spec> {
-    const spec = await this.#update(token, signal, (current) => {
+    const spec = await this.#writer.update(token, signal, (current) => {
       const latest = Math.max(current?.generation ?? 0, this.#assigned(token))
       if (current !== undefined && generation !== undefined && (current.removed || latest > generation)) return current
       // Where the spec is lost, or older than what is assigned, there is something to remove all the same.
@@ -104,7 +93,7 @@ export class TokenSpecs {
 
   /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */
   async reinstate(spec: Spec, signal: AbortSignal): Promise<void> {
-    await this.#update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
+    await this.#writer.update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
   }
 
   /** The creation that an assignment speaks of; 0: there is none. */
@@ -175,40 +164,6 @@ export class TokenSpecs {
       `the coordinator does not know token '${token}', but ${snapshots} snapshots and the log ${address} of it exist; pass adopt: true to take them over`,
       { details: { token, snapshots, address } },
     )
-  }
-
-  /** Undefined from `change` writes nothing. */
-  async #update(
-    token: string,
-    signal: AbortSignal,
-    change: (current: Spec | undefined) => Spec | undefined,
-  ): Promise<Spec | undefined> {
-    const { clock, random } = this.#context
-    const name = `specs/${bucketOf(token)}`
-    /** What was written without an answer. */
-    let tried: Spec | undefined
-    for (let failures = 0; ; failures++) {
-      signal.throwIfAborted()
-      try {
-        const session = this.#context.session()
-        const document = await session.read(name, { signal })
-        const tokens = document === undefined ? [] : specDocument.decode(document.bytes, name).tokens
-        const current = tokens.find((spec) => spec.token === token)
-        if (tried !== undefined && isDeepStrictEqual(current, tried)) return tried
-        const next = change(current)
-        if (next === undefined || next === current) return next
-        const others = tokens.filter((spec) => spec.token !== token)
-        tried = next
-        await session.write(name, specDocument.encode({ tokens: [...others, next] }), document?.version, { signal })
-        return next
-      } catch (error) {
-        if (!isKagamiError(error)) throw error
-        // It lasts until somebody makes room: the caller must hear of it.
-        const lasts = !error.retryable || error.code === 'KAGAMI_STORE_FULL'
-        if (lasts && error.code !== 'KAGAMI_VERSION_CONFLICT') throw error
-        await sleep(clock, backoffMs(failures, { first: 5, longest: 500 }, random), signal)
-      }
-    }
   }
 }
 

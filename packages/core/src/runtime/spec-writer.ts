@@ -1,0 +1,168 @@
+/**
+ * Changes specs in the coordinator's documents by compare-and-set. What is asked for while a document is being written waits, and goes
+ * along with its next write: so thousands of tokens that are created at once don't race each other for a few documents.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { isKagamiError, type Document, type KagamiError, type Seams, type Session } from '../contract/index.js'
+import { bucketOf, specDocument, type Spec } from '../engine/documents.js'
+import { backoffMs, listenForAbort, sleep } from './waiting.js'
+
+export interface SpecWriterContext {
+  readonly clock: Seams['clock']
+  readonly random: Seams['random']
+  session(): Session
+}
+
+/** What is to become of a spec that stands there, or of none. Undefined, or the same one, writes nothing. */
+export type SpecChange = (current: Spec | undefined) => Spec | undefined
+
+/** Gives what the caller is to be told, or throws it. */
+type Outcome = () => Spec | undefined
+
+interface Asked {
+  readonly token: string
+  readonly change: SpecChange
+  readonly settle: (outcome: Outcome) => void
+  /** Whoever asked has given up, or has been told. */
+  over: boolean
+}
+
+/** A write, and how everything ends that was asked for if it has landed. */
+interface Attempt {
+  readonly written: ReadonlyMap<string, Spec>
+  readonly outcomes: ReadonlyMap<Asked, Outcome>
+}
+
+interface Bucket {
+  waiting: Asked[]
+  /** Ends what is under way when nobody waits for it any more. */
+  working: AbortController | undefined
+  batch: readonly Asked[]
+}
+
+export class SpecWriter {
+  readonly #context: SpecWriterContext
+  readonly #buckets = new Map<string, Bucket>()
+
+  constructor(context: SpecWriterContext) {
+    this.#context = context
+  }
+
+  /**
+   * Resolves with what `change` gave for a state of the document that was read after the call, once that is written. It may be asked several times.
+   * @throws what `change` throws, the signal's reason, and the coordinator's errors that last
+   */
+  update(token: string, signal: AbortSignal, change: SpecChange): Promise<Spec | undefined> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error)
+      const name = bucketOf(token)
+      const bucket = this.#buckets.get(name) ?? { waiting: [], working: undefined, batch: [] }
+      this.#buckets.set(name, bucket)
+      const onAbort = (): void => asked.settle(thrower(signal.reason))
+      const asked: Asked = {
+        token,
+        change,
+        over: false,
+        settle: (outcome) => {
+          if (asked.over) return
+          asked.over = true
+          signal.removeEventListener('abort', onAbort)
+          try {
+            resolve(outcome())
+          } catch (error) {
+            reject(error)
+          }
+          if (bucket.batch.every(({ over }) => over)) bucket.working?.abort()
+        },
+      }
+      listenForAbort(signal, onAbort)
+      bucket.waiting.push(asked)
+      if (bucket.working === undefined) void this.#work(name, bucket)
+    })
+  }
+
+  /** Takes what waits, batch after batch, until nothing does. */
+  async #work(name: string, bucket: Bucket): Promise<void> {
+    while (bucket.waiting.length > 0) {
+      bucket.batch = bucket.waiting.splice(0).filter(({ over }) => !over)
+      bucket.working = new AbortController()
+      await this.#settle(name, bucket.batch, bucket.working.signal)
+    }
+    this.#buckets.delete(name)
+  }
+
+  /** Tells all of a batch how theirs has ended. Never rejects. `tried` was written without an answer. */
+  async #settle(name: string, batch: readonly Asked[], signal: AbortSignal, tried?: Attempt): Promise<void> {
+    const { clock, random } = this.#context
+    for (let failures = 0; batch.some(({ over }) => !over); failures++) {
+      try {
+        const session = this.#context.session()
+        const document = await session.read(`specs/${name}`, { signal })
+        const specs = specsIn(document)
+        const open = batch.filter((asked) => !asked.over && !settleLanded(asked, specs, tried))
+        const { written, outcomes } = attempt(open, specs)
+        if (written.size > 0) {
+          tried = { written, outcomes }
+          const bytes = specDocument.encode({ tokens: [...specs.values()] })
+          await session.write(`specs/${name}`, bytes, document?.version, { signal })
+        }
+        // Not before the write: what one is told may rest on what is written for another.
+        for (const [asked, outcome] of outcomes) asked.settle(outcome)
+      } catch (error) {
+        const open = batch.filter(({ over }) => !over)
+        if (isKagamiError(error) && !lasts(error)) {
+          await sleep(clock, backoffMs(failures, { first: 5, longest: 500 }, random), signal).catch(() => undefined)
+        } else if (open.length > 1) {
+          // It may be what one of them wants that can't be written.
+          for (const asked of open) await this.#settle(name, [asked], signal, tried)
+        } else for (const asked of open) asked.settle(thrower(error))
+      }
+    }
+  }
+}
+
+/** Asks all changes, one after another, each for what those before it have made of `specs`. */
+function attempt(batch: readonly Asked[], specs: Map<string, Spec>): Attempt {
+  const written = new Map<string, Spec>()
+  const outcomes = new Map<Asked, Outcome>()
+  for (const asked of batch) {
+    const current = specs.get(asked.token)
+    try {
+      const next = asked.change(current)
+      outcomes.set(asked, () => next)
+      if (next === undefined || next === current) continue
+      specs.set(asked.token, next)
+      written.set(asked.token, next)
+    } catch (error) {
+      outcomes.set(asked, thrower(error))
+    }
+  }
+  return { written, outcomes }
+}
+
+/** Settles what an earlier attempt has written after all. */
+function settleLanded(asked: Asked, specs: ReadonlyMap<string, Spec>, tried: Attempt | undefined): boolean {
+  const written = tried?.written.get(asked.token)
+  const outcome = tried?.outcomes.get(asked)
+  if (written === undefined || outcome === undefined) return false
+  if (!isDeepStrictEqual(specs.get(asked.token), written)) return false
+  asked.settle(outcome)
+  return true
+}
+
+function thrower(error: unknown): Outcome {
+  return () => {
+    throw error
+  }
+}
+
+function specsIn(document: Document | undefined): Map<string, Spec> {
+  const tokens = document === undefined ? [] : specDocument.decode(document.bytes, document.name).tokens
+  return new Map(tokens.map((spec) => [spec.token, spec]))
+}
+
+/** Whether asking again at once is of no use: the caller must hear of it. A full disk lasts until somebody makes room. */
+function lasts(error: KagamiError): boolean {
+  if (error.code === 'KAGAMI_VERSION_CONFLICT') return false
+  return !error.retryable || error.code === 'KAGAMI_STORE_FULL'
+}

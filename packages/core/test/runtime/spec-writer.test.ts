@@ -1,0 +1,198 @@
+/** Specs that many change at once: what shares a write, and what each caller is told when that write fails, or nobody knows how it ended. */
+import { expect, test } from 'vitest'
+import { KagamiError, type Session } from '../../src/contract/index.js'
+import { specDocument, type Spec } from '../../src/engine/documents.js'
+import { systemSeams } from '../../src/index.js'
+import { SpecWriter } from '../../src/runtime/spec-writer.js'
+import { SPEC } from '../engine/scenario.js'
+
+const { signal } = new AbortController()
+
+type Write = 'lands' | 'answer lost' | KagamiError
+
+/** A coordinator of one document, whose writes wait until they are told how to end. */
+class Documents {
+  version: number | undefined
+  specs: readonly Spec[] = []
+  reads = 0
+  /** With these the next reads fail. */
+  failing: KagamiError[] = []
+  readonly #writes: { readonly specs: readonly Spec[]; end(how: Write): void }[] = []
+  #came: (() => void) | undefined
+
+  readonly session = {
+    read: () => {
+      this.reads += 1
+      const error = this.failing.shift()
+      if (error !== undefined) return Promise.reject(error)
+      if (this.version === undefined) return Promise.resolve(undefined)
+      return Promise.resolve({ name: 'd', version: this.version, bytes: specDocument.encode({ tokens: this.specs }) })
+    },
+    write: (_name: string, bytes: Uint8Array, _expected: number | undefined, options: { signal: AbortSignal }) =>
+      new Promise<number>((resolve, reject) => {
+        const { tokens: specs } = specDocument.decode(bytes, 'd')
+        options.signal.addEventListener('abort', () => reject(options.signal.reason))
+        const end = (how: Write): void => {
+          if (how instanceof KagamiError) return reject(how)
+          this.specs = specs
+          this.version = (this.version ?? 0) + 1
+          if (how === 'lands') resolve(this.version)
+          else reject(new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'the answer was lost', { retryable: true }))
+        }
+        this.#writes.push({ specs, end })
+        this.#came?.()
+      }),
+  } as unknown as Session
+
+  /** The next write, as soon as it comes. */
+  async next(): Promise<{ readonly specs: readonly Spec[]; end(how: Write): void }> {
+    for (;;) {
+      const write = this.#writes.shift()
+      if (write !== undefined) return write
+      await new Promise<void>((resolve) => (this.#came = resolve))
+    }
+  }
+}
+
+function writerOver(documents: Documents): SpecWriter {
+  const { clock, random } = systemSeams()
+  return new SpecWriter({ clock, random, session: () => documents.session })
+}
+
+/** Names that share a bucket. */
+const [first, second, third] = ['token-0', 'token-206', 'token-485'] as const
+
+const named = (token: string, replicas = 1): Spec => ({ ...SPEC, token, replicas })
+
+const raised = (spec: Spec | undefined): Spec => ({ ...spec!, replicas: spec!.replicas + 1 })
+
+/** What a promise has come to by now, without waiting for it. */
+function watched<T>(promise: Promise<T>): { outcome: string | T } {
+  const seen: { outcome: string | T } = { outcome: 'open' }
+  promise.then(
+    (value) => (seen.outcome = value),
+    (error: unknown) => (seen.outcome = error instanceof KagamiError ? error.code : String(error)),
+  )
+  return seen
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+test('what comes while a document is written goes along with its next write', async () => {
+  const documents = new Documents()
+  const writer = writerOver(documents)
+  const made = [first, second, third].map((token) => writer.update(token, signal, () => named(token)))
+  ;(await documents.next()).end('lands')
+  const together = await documents.next()
+  expect(together.specs.map(({ token }) => token)).toEqual([first, second, third])
+  together.end('lands')
+  expect(await Promise.all(made)).toEqual([first, second, third].map((token) => named(token)))
+  expect(documents.reads).toBe(2)
+})
+
+test('what rests on the write of another is told after that write, and asked again where it fails', async () => {
+  const documents = new Documents()
+  const writer = writerOver(documents)
+  const before = writer.update(first, signal, () => named(first))
+  const creates = watched(writer.update(second, signal, (spec) => spec ?? named(second)))
+  const finds = watched(writer.update(second, signal, (spec) => spec))
+  const refused = writer.update(second, signal, (spec) => {
+    if (spec !== undefined) throw new KagamiError('KAGAMI_TOKEN_OWNED', 'taken')
+    return undefined
+  })
+  const refusal = watched(refused)
+  ;(await documents.next()).end('lands')
+  await before
+  const conflict = new KagamiError('KAGAMI_VERSION_CONFLICT', 'somebody was faster')
+  const write = await documents.next()
+  await turn()
+  expect([creates.outcome, finds.outcome, refusal.outcome]).toEqual(['open', 'open', 'open'])
+  write.end(conflict)
+  ;(await documents.next()).end('lands')
+  await refused.catch(() => undefined)
+  expect([creates.outcome, finds.outcome]).toEqual([named(second), named(second)])
+  expect(refusal.outcome).toBe('KAGAMI_TOKEN_OWNED')
+})
+
+test('what landed without an answer is not done twice', async () => {
+  const documents = new Documents()
+  documents.version = 1
+  documents.specs = [named(first), named(second)]
+  const writer = writerOver(documents)
+  const alone = writer.update(first, signal, raised)
+  const both = [writer.update(first, signal, raised), writer.update(second, signal, raised)]
+  ;(await documents.next()).end('answer lost')
+  expect(await alone).toEqual(named(first, 2))
+  ;(await documents.next()).end('answer lost')
+  expect(await Promise.all(both)).toEqual([named(first, 3), named(second, 2)])
+  expect(documents.specs).toEqual([named(first, 3), named(second, 2)])
+})
+
+test('nor is it where it takes several looks, one for each, to see that it landed', async () => {
+  const documents = new Documents()
+  documents.version = 1
+  documents.specs = [named(first), named(second)]
+  const writer = writerOver(documents)
+  const alone = writer.update(first, signal, raised)
+  const both = [writer.update(first, signal, raised), writer.update(second, signal, raised)]
+  ;(await documents.next()).end('lands')
+  await alone
+  const write = await documents.next()
+  documents.failing = [new KagamiError('KAGAMI_SESSION_LOST', 'the session is over')]
+  write.end('answer lost')
+  expect(await Promise.all(both)).toEqual([named(first, 3), named(second, 2)])
+  expect(documents.specs).toEqual([named(first, 3), named(second, 2)])
+})
+
+test('one that can not be written is refused alone', async () => {
+  const documents = new Documents()
+  const writer = writerOver(documents)
+  const before = writer.update(first, signal, () => named(first))
+  const big = watched(writer.update(second, signal, () => named(second, 99)))
+  const small = writer.update(third, signal, () => named(third))
+  ;(await documents.next()).end('lands')
+  await before
+  const tooLarge = new KagamiError('KAGAMI_DOCUMENT_TOO_LARGE', 'too large')
+  for (let i = 0; i < 3; i++) {
+    const write = await documents.next()
+    write.end(write.specs.some(({ replicas }) => replicas === 99) ? tooLarge : 'lands')
+  }
+  expect(await small).toEqual(named(third))
+  expect(big.outcome).toBe('KAGAMI_DOCUMENT_TOO_LARGE')
+  expect(documents.specs).toEqual([named(first), named(third)])
+})
+
+test('who gives up between two attempts is left out of the second', async () => {
+  const documents = new Documents()
+  const writer = writerOver(documents)
+  const leaving = new AbortController()
+  const before = writer.update(first, signal, () => named(first))
+  const left = writer.update(second, leaving.signal, () => named(second))
+  const stays = writer.update(third, signal, () => named(third))
+  ;(await documents.next()).end('lands')
+  await before
+  const write = await documents.next()
+  leaving.abort(new Error('too late for me'))
+  await expect(left).rejects.toThrow('too late for me')
+  write.end(new KagamiError('KAGAMI_VERSION_CONFLICT', 'somebody was faster'))
+  ;(await documents.next()).end('lands')
+  expect(await stays).toEqual(named(third))
+  expect(documents.specs).toEqual([named(first), named(third)])
+})
+
+test('who gives up before the write is left out of it; who gives up during it is told so, and holds nobody up', async () => {
+  const documents = new Documents()
+  const writer = writerOver(documents)
+  const [early, late] = [new AbortController(), new AbortController()]
+  const before = writer.update(first, late.signal, () => named(first))
+  const left = writer.update(second, early.signal, () => named(second))
+  const stays = writer.update(third, signal, () => named(third))
+  early.abort(new Error('too late for me'))
+  await expect(left).rejects.toThrow('too late for me')
+  await documents.next()
+  late.abort(new Error('nor for me'))
+  await expect(before).rejects.toThrow('nor for me')
+  ;(await documents.next()).end('lands')
+  expect(await stays).toEqual(named(third))
+  expect(documents.specs).toEqual([named(third)])
+})
