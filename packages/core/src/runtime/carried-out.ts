@@ -10,7 +10,8 @@ import { linkedAbort, sleep } from './waiting.js'
 const LOOK_MS = 5_000
 
 export interface Wish {
-  /** Whether it is carried out. Throws when it never will be. Asked after every change that this node hears of. */
+  readonly token: string
+  /** Whether it is carried out. Throws when it never will be. Asked after every change of the token that this node hears of. */
   done(): boolean
   /** Whether it stands in the documents, as this node last heard. */
   stands(): boolean
@@ -33,7 +34,7 @@ export async function carriedOut(
     }
   }
   try {
-    await Promise.race([directory.until(() => wish.done(), link.signal), askAgain()])
+    await Promise.race([directory.until(wish.token, () => wish.done(), link.signal), askAgain()])
   } finally {
     link.abort(new KagamiError('KAGAMI_STOPPED', 'the wait is over'))
   }

@@ -64,13 +64,15 @@ export class Copies<R, C> {
     for (const copy of this.#open.values()) copy.reconsider()
   }
 
-  reports(): CopyReport[] {
+  /** How the copies are, of all tokens or of those that `concerns` tells. */
+  reports(concerns: (token: string) => boolean = () => true): CopyReport[] {
     const reports: CopyReport[] = []
-    for (const copy of this.#open.values()) reports.push(copy.report())
-    for (const [token, { copy }] of this.#retiring) if (!this.#open.has(token)) reports.push(copy.report())
+    for (const [token, copy] of this.#open) if (concerns(token)) reports.push(copy.report())
+    for (const [token, { copy }] of this.#retiring)
+      if (!this.#open.has(token) && concerns(token)) reports.push(copy.report())
     for (const [token, { member, report }] of this.#failed) {
-      if (!this.#open.has(token) && !this.#retiring.has(token) && member === this.#context.member())
-        reports.push(report)
+      if (this.#open.has(token) || this.#retiring.has(token) || member !== this.#context.member()) continue
+      if (concerns(token)) reports.push(report)
     }
     return reports
   }

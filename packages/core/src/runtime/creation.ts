@@ -67,7 +67,7 @@ export async function createToken(
     if (copy?.role === 'failed') void copy.machine
     return copy?.role === 'primary'
   }
-  await carriedOut({ ask, stands, done }, context, signal)
+  await carriedOut({ token, ask, stands, done }, context, signal)
 }
 
 function isOwner(spec: Spec, node: string): boolean {

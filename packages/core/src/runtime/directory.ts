@@ -16,7 +16,8 @@ export class Directory {
   readonly #specs = new DocumentTable<Spec>((bytes, name) => specDocument.decode(bytes, name).tokens)
   readonly #assignments = new DocumentTable<Assignment>((bytes, name) => assignmentDocument.decode(bytes, name).tokens)
   #loaded = { specs: false, assignments: false }
-  #waiters = new Set<() => void>()
+  /** Conditions that are waited for, by the token that they are about; undefined: about any. */
+  readonly #waiters = new Map<string | undefined, Set<() => void>>()
 
   constructor(seams: Seams, onChange: (tokens: ReadonlySet<string>) => void) {
     this.#seams = seams
@@ -48,11 +49,15 @@ export class Directory {
     ])
   }
 
-  /** Resolves when `condition` holds, which is asked now and after every change; or rejects with the signal's reason. */
-  async until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Resolves when `condition` holds, or rejects with what it throws, or the signal's reason. It is asked now and after every change of `token`, or of
+   * anything where that is undefined: thousands may wait, and each change concerns few of them.
+   */
+  async until(token: string | undefined, condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
     if (condition()) return
     let ask: () => void = () => undefined
-    // Asked in place, because thousands may wait, and each change concerns few of them.
+    const asked = this.#waiters.get(token) ?? new Set()
+    this.#waiters.set(token, asked)
     const holds = new Promise<void>((resolve, reject) => {
       ask = () => {
         try {
@@ -61,18 +66,24 @@ export class Directory {
           reject(error)
         }
       }
-      this.#waiters.add(ask)
+      asked.add(ask)
     })
     try {
       await orAborted(holds, signal)
     } finally {
-      this.#waiters.delete(ask)
+      asked.delete(ask)
+      if (asked.size === 0 && this.#waiters.get(token) === asked) this.#waiters.delete(token)
     }
   }
 
-  /** Makes `until` ask again, for conditions that depend on more than documents. */
-  nudge(): void {
-    for (const ask of [...this.#waiters]) ask()
+  /** Makes `until` ask again, for conditions that depend on more than documents: those about these tokens, or all. */
+  nudge(tokens?: Iterable<string>): void {
+    for (const token of [...(tokens ?? this.#waiters.keys())]) if (token !== undefined) this.#ask(token)
+    this.#ask(undefined)
+  }
+
+  #ask(token: string | undefined): void {
+    for (const ask of [...(this.#waiters.get(token) ?? [])]) ask()
   }
 
   async #followPrefix(
@@ -90,7 +101,7 @@ export class Directory {
         )
         this.#loaded = { ...this.#loaded, [kind]: true }
         if (changed.size > 0) this.#onChange(changed)
-        this.nudge()
+        this.nudge(changed)
       },
       { ...this.#seams, signal, what: kind },
     )

@@ -44,6 +44,7 @@ export async function handOver(
     if (other !== null && other.to !== to) throw superseded(token, to, other.to)
   }
   const wish: Wish = {
+    token,
     ask: async (signal) => {
       let present: string | null = null
       await specs.change(token, signal, (spec) => {
@@ -100,7 +101,7 @@ async function untilServing(
     }
   }
   try {
-    await Promise.race([reported(), directory.until(hindered, link.signal)])
+    await Promise.race([reported(), directory.until(token, hindered, link.signal)])
   } finally {
     link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
   }

@@ -138,7 +138,7 @@ export class NodeLife {
       })
     })
     await orAborted(joined, signal)
-    await directory.until(() => directory.loaded && membership.members.length > 0, signal)
+    await directory.until(undefined, () => directory.loaded && membership.members.length > 0, signal)
     for (const [task, run] of Object.entries(background)) this.#scope.spawn(task, run)
   }
 
@@ -186,7 +186,7 @@ export class NodeLife {
     const { settings, membership, directory, holdings, copies } = this.#context
     if (membership.session !== undefined && holdings.hasMovablePrimary()) {
       await membership.setDraining('leaving', signal)
-      await directory.until(() => !holdings.hasMovablePrimary(), signal)
+      await directory.until(undefined, () => !holdings.hasMovablePrimary(), signal)
     }
     while (copies.hasPending) await sleep(settings.seams.clock, 5, signal)
   }

@@ -120,9 +120,9 @@ class Node<R, C> implements Kagami<R, C> {
         primaryOf: (token) => this.locate(token)?.primary,
         hooks: (token) => this.#hooks.get(token),
         onRetired: (token) => this.#copies.assigned(token, this.#directory.assignment(token)),
-        onChange: () => {
-          this.#reporter.changed()
-          this.#directory.nudge()
+        onChange: (token) => {
+          this.#reporter.changed(token)
+          this.#directory.nudge([token])
         },
       },
       node.id,
@@ -137,7 +137,7 @@ class Node<R, C> implements Kagami<R, C> {
       random: seams.random,
       copy: (token) => this.#copies.get(token),
     }
-    this.#reporter = new Reporter(untyped, () => this.#copies.reports())
+    this.#reporter = new Reporter(untyped, (concerns) => this.#copies.reports(concerns))
     this.#holdings = new Holdings(node.id, this.#membership, this.#directory)
     this.#reinstatement = new Reinstatement({
       seams,
@@ -259,7 +259,7 @@ class Node<R, C> implements Kagami<R, C> {
     methodOptions.drain(options)
     await this.#life.call('drain()', options.signal, async (signal) => {
       await this.#membership.setDraining('drain', signal)
-      await this.#directory.until(() => this.#holdings.areMoved(), signal)
+      await this.#directory.until(undefined, () => this.#holdings.areMoved(), signal)
       this.#holdings.refuseHeld()
     })
   }

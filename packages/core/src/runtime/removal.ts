@@ -32,7 +32,7 @@ export async function removeToken(token: string, context: RemovalContext, signal
     const present = generationOf(assignment.incarnation)
     return present > generation || (present === generation && isEnded(assignment))
   }
-  await carriedOut({ ask, stands, done }, context, signal)
+  await carriedOut({ token, ask, stands, done }, context, signal)
 }
 
 function isEnded({ phase }: Assignment): boolean {

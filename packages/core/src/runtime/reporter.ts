@@ -31,11 +31,19 @@ interface Change {
 
 export class Reporter {
   readonly #settings: Settings<never, never>
-  readonly #reports: () => Iterable<CopyReport>
+  readonly #reports: (concerns: (token: string) => boolean) => Iterable<CopyReport>
   readonly #wakeup = new Wakeup()
+  /** The buckets in which something may be worth telling at once. */
+  readonly #changed = new Set<string>()
+  /** All of them are to be looked at: with very many copies that takes long. */
+  #all = true
   #trouble: KagamiError | undefined
 
-  constructor(settings: Settings<never, never>, reports: () => Iterable<CopyReport>) {
+  /** `reports` gives those of the tokens that it is asked for. */
+  constructor(
+    settings: Settings<never, never>,
+    reports: (concerns: (token: string) => boolean) => Iterable<CopyReport>,
+  ) {
     this.#settings = settings
     this.#reports = reports
   }
@@ -45,8 +53,10 @@ export class Reporter {
     return this.#trouble
   }
 
-  /** Something worth telling at once has happened. */
-  changed(): void {
+  /** Something worth telling at once has happened to the token's copy; undefined: to any. */
+  changed(token?: string): void {
+    if (token === undefined) this.#all = true
+    else this.#changed.add(bucketOf(token))
     this.#wakeup.wake()
   }
 
@@ -54,6 +64,7 @@ export class Reporter {
   async run(session: Session, member: string, signal: AbortSignal): Promise<void> {
     const written = new Map<string, Written>()
     const doubtful = new Set<string>()
+    this.#all = true
     await Promise.all([
       this.#follow(session, written, doubtful, signal),
       this.#write(session, member, written, doubtful, signal),
@@ -90,17 +101,24 @@ export class Reporter {
   ): Promise<void> {
     const { clock, random, logger } = this.#settings.seams
     let failures = 0
+    let refreshedMs = -Infinity
     for (;;) {
       try {
         await this.#resolveDoubts(session, written, doubtful, signal)
         const startedMs = clock.monotonicMs()
-        const changes = this.#changes(member, written)
+        const all = this.#all || this.#changed.size === 0 || startedMs - refreshedMs >= REFRESH_MS
+        const buckets = all ? undefined : new Set(this.#changed)
+        if (all) refreshedMs = startedMs
+        this.#all = false
+        this.#changed.clear()
+        const changes = this.#changes(member, written, buckets)
         const tookMs = clock.monotonicMs() - startedMs
         await Promise.all(changes.map((change) => this.#writeOne(session, written, change, signal)))
         await rest(clock, tookMs, signal)
         failures = 0
         this.#trouble = undefined
       } catch (error) {
+        this.#all = true
         signal.throwIfAborted()
         if (isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
         // While there is no contact the lease tells it.
@@ -124,7 +142,9 @@ export class Reporter {
     for (const bucket of [...doubtful]) {
       const version = (await session.read(this.#name(bucket), { signal }))?.version ?? -1
       doubtful.delete(bucket)
-      if (written.get(bucket)?.version !== version) written.set(bucket, unknown(version))
+      if (written.get(bucket)?.version === version) continue
+      written.set(bucket, unknown(version))
+      this.#changed.add(bucket)
     }
   }
 
@@ -132,11 +152,15 @@ export class Reporter {
     return `reports/${this.#settings.node.id}/${bucket}`
   }
 
-  /** The documents that are to be written now. */
-  #changes(member: string, written: ReadonlyMap<string, Written>): readonly Change[] {
+  /** The documents that are to be written now, of all buckets, or of those. */
+  #changes(
+    member: string,
+    written: ReadonlyMap<string, Written>,
+    only: ReadonlySet<string> | undefined,
+  ): readonly Change[] {
     const buckets = new Map<string, CopyReport[]>()
-    for (const bucket of written.keys()) buckets.set(bucket, [])
-    for (const report of this.#reports()) {
+    for (const bucket of written.keys()) if (only?.has(bucket) ?? true) buckets.set(bucket, [])
+    for (const report of this.#reports((token) => only?.has(bucketOf(token)) ?? true)) {
       const bucket = bucketOf(report.token)
       const list = buckets.get(bucket)
       if (list === undefined) buckets.set(bucket, [report])

@@ -161,8 +161,8 @@ function specsIn(document: Document | undefined): Map<string, Spec> {
   return new Map(tokens.map((spec) => [spec.token, spec]))
 }
 
-/** Whether asking again at once is of no use: the caller must hear of it. A full disk lasts until somebody makes room. */
+/** Whether asking again is of no use: the caller must hear of it. A full disk lasts until somebody makes room; after a lost session there is another one. */
 function lasts(error: KagamiError): boolean {
-  if (error.code === 'KAGAMI_VERSION_CONFLICT') return false
+  if (error.code === 'KAGAMI_VERSION_CONFLICT' || error.code === 'KAGAMI_SESSION_LOST') return false
   return !error.retryable || error.code === 'KAGAMI_STORE_FULL'
 }

@@ -78,7 +78,7 @@ test('mere progress is reported every few seconds, a change of role or health at
   expect(writes.map(({ nextIndex }) => nextIndex)).toEqual([1, 2])
 
   report = { ...report, serving: 1, nextIndex: 3 }
-  reporter.changed()
+  reporter.changed('orders')
   await looksAgain()
   expect(writes.at(-1)).toEqual(report)
   end.abort(new Error('over'))

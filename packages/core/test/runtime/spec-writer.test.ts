@@ -138,10 +138,23 @@ test('nor is it where it takes several looks, one for each, to see that it lande
   ;(await documents.next()).end('lands')
   await alone
   const write = await documents.next()
-  documents.failing = [new KagamiError('KAGAMI_SESSION_LOST', 'the session is over')]
+  documents.failing = [new KagamiError('KAGAMI_STORE_FULL', 'no room now', { retryable: true })]
   write.end('answer lost')
   expect(await Promise.all(both)).toEqual([named(first, 3), named(second, 2)])
   expect(documents.specs).toEqual([named(first, 3), named(second, 2)])
+})
+
+test('what a lost session, or one that does not answer, keeps from being written is asked for again', async () => {
+  const documents = new Documents()
+  const writer = writerOver(documents)
+  documents.failing = [
+    new KagamiError('KAGAMI_SESSION_LOST', 'the session is over'),
+    new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'no answer', { retryable: true }),
+  ]
+  const made = writer.update(first, signal, () => named(first))
+  ;(await documents.next()).end('lands')
+  expect(await made).toEqual(named(first))
+  expect(documents.reads).toBe(3)
 })
 
 test('one that can not be written is refused alone', async () => {
