@@ -16,7 +16,7 @@ export interface Patience {
   readonly limitMs: number
 }
 
-export function impatientLog(log: CommitLog, patience: Patience): LogKeeper {
+export function impatientLog(log: LogKeeper, patience: Patience): LogKeeper {
   return {
     allocate: (token, inUse, { signal }) =>
       answered(patience, signal, `allocating a log for '${token}'`, (options) => log.allocate(token, inUse, options)),
@@ -49,7 +49,7 @@ function impatientTokenLog(log: TokenLog, patience: Patience): TokenLog {
   }
 }
 
-export function impatientStore(store: SnapshotStore, patience: Patience): SnapshotShelf {
+export function impatientStore(store: SnapshotShelf, patience: Patience): SnapshotShelf {
   return {
     list: (token, { signal }) =>
       answered(patience, signal, `listing the snapshots of '${token}'`, (options) => store.list(token, options)),
@@ -57,6 +57,19 @@ export function impatientStore(store: SnapshotStore, patience: Patience): Snapsh
       answered(patience, signal, `deleting snapshot ${id} of '${token}'`, (options) =>
         store.delete(token, id, options),
       ),
+  }
+}
+
+/** For a look that must not depend on the store: where it does not answer, or only with an error, it holds nothing. */
+export function dispensableStore(store: SnapshotShelf, patience: Patience): SnapshotShelf {
+  const { list, delete: remove } = impatientStore(store, patience)
+  return {
+    list: (token, options) =>
+      list(token, options).catch(() => {
+        options.signal.throwIfAborted()
+        return []
+      }),
+    delete: remove,
   }
 }
 

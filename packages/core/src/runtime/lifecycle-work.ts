@@ -7,13 +7,14 @@ import { heal, type ClusterView } from '../engine/assignment-steps.js'
 import { generationOf, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import type { AssignmentTable } from './assignment-table.js'
 import type { CopyReports } from './copy-reports.js'
-import type { LogKeeper, SnapshotShelf } from './impatient.js'
+import { dispensableStore, impatientLog, impatientStore, type LogKeeper, type SnapshotShelf } from './impatient.js'
 import type { LiveMember } from './membership.js'
 import type { Scope } from './scope.js'
 import {
   beginIncarnation,
   cleanUp,
   endIncarnation,
+  isDead,
   isNew,
   newerIncarnation,
   openIncarnation,
@@ -25,6 +26,8 @@ import { backoffMs, Semaphore, sleep } from './waiting.js'
 const AT_ONCE = 32
 /** Between two looks for a newer incarnation of one token. */
 const SEEK_MS = 5_000
+/** So long each answer may take where a token waits for its primary meanwhile. */
+const CONFIRM_MS = 1_000
 
 export interface LifecycleWorkContext {
   readonly seams: Seams
@@ -50,6 +53,8 @@ export class LifecycleWork {
   readonly #reserved = new Set<string>()
   /** The incarnations for which this rule has allocated a log that is yet to be opened. */
   readonly #begun = new Map<string, number>()
+  /** The incarnation of each token that this rule has opened, or above which it has found none. */
+  readonly #confirmed = new Map<string, number>()
   /** When a newer incarnation of a token was looked for last. */
   readonly #soughtAtMs = new Map<string, number>()
   #held: ReadonlySet<string> | undefined
@@ -85,8 +90,12 @@ export class LifecycleWork {
         return true
       case 'open':
         // A later spec alone ends nothing: it may come from somebody who knew nothing of this creation.
-        if (!isRemoved(spec, assignment.incarnation)) return false
-        this.#begin(token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
+        if (isRemoved(spec, assignment.incarnation)) {
+          this.#begin(token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
+          return true
+        }
+        if (!this.#isDoubtful(assignment, view)) return false
+        this.#begin(token, (context) => this.#confirm(context, spec, assignment))
         return true
       case 'deleting':
         this.#begin(token, (context) => endIncarnation(context, assignment))
@@ -96,6 +105,50 @@ export class LifecycleWork {
         if (this.#holders(token).length === 0) this.#begin(token, (context) => cleanUp(context, assignment))
         return true
     }
+  }
+
+  /**
+   * Nobody who lives has read that this incarnation ever had a primary, so only the documents speak for it; and they may have gone back to one that has
+   * ended since. It gets no primary before a newer one was looked for.
+   */
+  #isDoubtful({ token, incarnation, primary }: Assignment, view: ClusterView): boolean {
+    if (this.#confirmed.get(token) === incarnation) return false
+    if (primary !== null && view.nodes.get(primary.node)?.member === primary.member) return false
+    for (const node of view.nodes.keys()) {
+      const report = view.report(node, token)
+      if (report !== undefined && report.phase !== 'failed' && report.incarnation === incarnation && report.epoch > 0)
+        return false
+    }
+    return true
+  }
+
+  /**
+   * Looks for a newer incarnation elsewhere, since the copies themselves find one in its own log, and whether it is dead. Where this node can't reach the log
+   * or the store, others may, so the token goes on without that look.
+   */
+  async #confirm(context: LifecycleContext, spec: Spec, assignment: Assignment): Promise<Assignment | undefined> {
+    const { token, incarnation, log } = assignment
+    const patience = { clock: context.clock, limitMs: CONFIRM_MS }
+    const brief = {
+      ...context,
+      log: impatientLog(context.log, patience),
+      store: impatientStore(context.store, patience),
+    }
+    const forgiving = { ...brief, store: dispensableStore(context.store, patience) }
+    let newer: Assignment | undefined
+    let dead = false
+    try {
+      newer = await newerIncarnation(forgiving, assignment, new Set([...this.#logsHeld(), log.address]))
+      // In one that was only opened nothing was written; in the assignment's something may have been.
+      if (newer?.epoch === 0) newer = undefined
+      dead = newer === undefined && (await isDead(brief, assignment))
+    } catch (error) {
+      context.signal.throwIfAborted()
+      this.#context.seams.logger.warn(`whether the documents of '${token}' have gone back can't be seen now`, { error })
+    }
+    if (dead) return this.#beginIncarnation(context, spec, assignment)
+    this.#confirmed.set(token, incarnation)
+    return newer
   }
 
   /**
@@ -130,6 +183,7 @@ export class LifecycleWork {
           const next = await work({ log, store, clock, signal })
           if (next === undefined) break
           await this.#context.table.put([next])
+          if (next.phase === 'open') this.#confirmed.set(token, next.incarnation)
           // From here on the table says who has the log.
           this.#unreserve(next.log.address)
           break
@@ -187,12 +241,14 @@ export class LifecycleWork {
     if (!opens) return this.#beginIncarnation(context, spec, assignment)
     try {
       const opened = await openIncarnation(context, assignment)
-      this.#begun.delete(assignment.token)
-      return opened
+      if (opened !== undefined) {
+        this.#begun.delete(assignment.token)
+        return opened
+      }
     } catch (error) {
       if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
-      return this.#beginIncarnation(context, spec, assignment)
     }
+    return this.#beginIncarnation(context, spec, assignment)
   }
 
   #reserve(address: string): void {

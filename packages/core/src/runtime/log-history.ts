@@ -2,7 +2,7 @@
  * What a log tells of a token when nobody else remembers it: which incarnation is in force, how far its epochs have gone, and where its
  * records end. Reads frames and applies nothing.
  */
-import { isKagamiError, type KagamiError, type Offset, type TokenLog } from '../contract/index.js'
+import { isKagamiError, type KagamiError, type Offset, type SnapshotMeta, type TokenLog } from '../contract/index.js'
 import type { LogRef } from '../engine/documents.js'
 import { compareEpochs } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
@@ -11,7 +11,6 @@ import type { LogKeeper, SnapshotShelf } from './impatient.js'
 
 const LOOK_MS = 1_000
 const MAX_BATCH_BYTES = 1_048_576
-const NOTHING = { incarnation: 0, epoch: 0 }
 
 export interface LogHistory {
   /** In force at the end of what was read; 0: nothing of the token was there. */
@@ -20,29 +19,52 @@ export interface LogHistory {
   readonly epoch: number
   /** That incarnation was opened as deleted. */
   readonly deleted: boolean
+  /** The log holds the frame that opened it, before all others of it. */
+  readonly begins: boolean
   /** Up to where the log holds nothing of another token. Only what was read counts. */
   readonly ownEnd: Offset
   /** Other tokens of which the log shows an incarnation that it does not show the end of. */
   readonly others: readonly string[]
+  /** Those of them that were there when the incarnation was opened: it is late, since a log is given to a token when it holds nothing of others. */
+  readonly before: readonly string[]
 }
 
 /**
- * Reads what a log holds below `before`; all of it where that is left out. A frame of an incarnation shows that it was opened, though a
+ * Reads what a log holds below `below`; all of it where that is left out. A frame of an incarnation shows that it was opened, though a
  * truncated log no longer holds the frame that did it.
  */
 export async function readHistory(
   log: TokenLog,
   token: string,
-  { before, signal }: { readonly before?: Offset; readonly signal: AbortSignal },
+  {
+    below,
+    enough = () => false,
+    signal,
+  }: {
+    readonly below?: Offset
+    /** Whether nothing more need be read. */
+    readonly enough?: (history: Pick<LogHistory, 'incarnation' | 'epoch' | 'deleted'>) => boolean
+    readonly signal: AbortSignal
+  },
 ): Promise<LogHistory> {
   const { start, end } = await log.range({ signal })
-  const until = before === undefined || before > end ? end : before
+  const until = below === undefined || below > end ? end : below
   let foreignAt: Offset | undefined
   let incarnation = 0
   let epoch = 0
   let deleted = false
+  let begins = false
   const others = new Set<string>()
-  const history = (): LogHistory => ({ incarnation, epoch, deleted, ownEnd: foreignAt ?? until, others: [...others] })
+  let before: readonly string[] = []
+  const history = (): LogHistory => ({
+    incarnation,
+    epoch,
+    deleted,
+    begins,
+    ownEnd: foreignAt ?? until,
+    others: [...others],
+    before,
+  })
   if (start >= until) return history()
   for await (const batch of log.read(start, { signal, lookMs: LOOK_MS, maxBatchBytes: MAX_BATCH_BYTES })) {
     for (const { offset, bytes } of batch.records) {
@@ -59,8 +81,11 @@ export async function readHistory(
         incarnation = frame.incarnation
         epoch = 0
         deleted = frame.kind === 'open' && frame.deleted
+        begins = frame.kind === 'open'
+        before = [...others]
       }
       if (frame.kind !== 'open' && frame.incarnation === incarnation && frame.epoch > epoch) epoch = frame.epoch
+      if (enough({ incarnation, epoch, deleted })) return history()
     }
     if (batch.next >= until || batch.next === batch.end) return history()
   }
@@ -68,7 +93,10 @@ export async function readHistory(
 }
 
 export interface LeftBehind {
-  /** The newest incarnation that was not ended, and where it is. */
+  /**
+   * The newest incarnation that had a primary and was not ended, and where it is. One that was only opened, so that nothing was ever written in it, counts where none is left
+   * that can be restored, nothing newer is shown, and nobody else had the log when it was opened.
+   */
   readonly alive: { readonly incarnation: number; readonly epoch: number; readonly log: LogRef } | null
   /** The highest incarnation that anything shows, ended or not; 0: there is nothing of the token. */
   readonly incarnation: number
@@ -93,20 +121,13 @@ export async function findLeftBehind(
   { log, store, signal }: { readonly log: LogKeeper; readonly store: SnapshotShelf; readonly signal: AbortSignal },
 ): Promise<LeftBehind> {
   const snapshots = newestFirst(await store.list(token, { signal }))
-  let alive: LeftBehind['alive'] = null
-  let incarnation = 0
+  const traces: Trace[] = []
   let unreadable: KagamiError | undefined
   for (const address of await log.find(token, inUse, { signal })) {
     const opened = await log.open(address, { token, signal })
     try {
       const history = await readHistory(opened, token, { signal })
-      incarnation = Math.max(incarnation, history.incarnation)
-      if (history.incarnation === 0 || history.deleted || compareEpochs(history, alive ?? NOTHING) <= 0) continue
-      alive = {
-        incarnation: history.incarnation,
-        epoch: history.epoch,
-        log: { address, identity: opened.identity },
-      }
+      if (history.incarnation > 0) traces.push({ ...history, log: { address, identity: opened.identity } })
     } catch (error) {
       if (!isDamage(error)) throw error
       unreadable ??= error
@@ -114,11 +135,32 @@ export async function findLeftBehind(
       await opened.close()
     }
   }
-  const newest = snapshots[0]?.meta
+  const metas = snapshots.map(({ meta }) => meta)
+  const incarnation = Math.max(0, ...[...traces, ...metas].map((found) => found.incarnation))
+  return { alive: aliveAmong(traces, metas), incarnation, snapshots: snapshots.length, unreadable }
+}
+
+/** What the logs show of a token, each of its newest incarnation. */
+type Trace = LogHistory & { readonly log: LogRef }
+
+/** `snapshots`: newest first. */
+function aliveAmong(traces: readonly Trace[], snapshots: readonly SnapshotMeta[]): LeftBehind['alive'] {
+  const ended = Math.max(0, ...traces.filter(({ deleted }) => deleted).map(({ incarnation }) => incarnation))
+  const lasting = traces.filter(({ deleted }) => !deleted)
+  const lived = newestOf(lasting.filter(({ epoch }) => epoch > 0))
+  const opened = newestOf(lasting.filter(({ epoch, before }) => epoch === 0 && before.length === 0))
+  const captured = snapshots[0]
   // A log that shows the incarnation's end, or a newer one, overrules what was captured before.
-  if (newest !== undefined && newest.incarnation > incarnation) {
-    incarnation = newest.incarnation
-    alive = { incarnation: newest.incarnation, epoch: newest.epoch, log: newest.log }
-  }
-  return { alive, incarnation, snapshots: snapshots.length, unreadable }
+  const overruled = Math.max(ended, lived?.incarnation ?? 0)
+  const known = captured !== undefined && captured.incarnation > overruled ? captured : lived
+  // A copy of a frame that landed after the end, and after the log was released, shows only that there was such an incarnation.
+  const whole =
+    known !== undefined &&
+    (known !== lived || lived.begins || snapshots.some(({ incarnation }) => incarnation === lived.incarnation))
+  const alive = !whole && opened !== undefined && opened.incarnation > overruled ? opened : known
+  return alive === undefined ? null : { incarnation: alive.incarnation, epoch: alive.epoch, log: alive.log }
+}
+
+function newestOf(traces: readonly Trace[]): Trace | undefined {
+  return [...traces].sort((a, b) => compareEpochs(b, a))[0]
 }

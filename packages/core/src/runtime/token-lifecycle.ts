@@ -55,14 +55,13 @@ export async function beginIncarnation(
   })
 }
 
-/** What the log or the snapshots show of a newer incarnation than the assignment's; undefined: there is none. */
+/** What the logs or the snapshots show of a newer incarnation than the assignment's; undefined: there is none. A log that is damaged says nothing. */
 export async function newerIncarnation(
   context: LifecycleContext,
   { token, incarnation }: Assignment,
   held: ReadonlySet<string>,
 ): Promise<Assignment | undefined> {
-  const { alive, unreadable } = await findLeftBehind(token, held, context)
-  if (unreadable !== undefined) throw unreadable
+  const { alive } = await findLeftBehind(token, held, context)
   return alive === null || alive.incarnation <= incarnation ? undefined : adoptIncarnation(token, alive, [])
 }
 
@@ -90,6 +89,28 @@ function assignmentOf(token: string, own: Pick<Assignment, 'incarnation' | 'phas
 }
 
 /**
+ * Whether the log shows an open incarnation to be dead: nothing was ever written in it, and somebody else had the log when its open frame landed. So that is
+ * a late copy of a frame, and the documents have gone back.
+ */
+export async function isDead(
+  { log, store, signal }: LifecycleContext,
+  { token, incarnation, log: { address, identity } }: Assignment,
+): Promise<boolean> {
+  const opened = await log.open(address, { token, signal })
+  try {
+    if (opened.identity !== identity) return false
+    const lives = (seen: Pick<LogHistory, 'incarnation' | 'epoch' | 'deleted'>): boolean =>
+      seen.incarnation > incarnation || (seen.incarnation === incarnation && (seen.epoch > 0 || seen.deleted))
+    const history = await readHistory(opened, token, { enough: lives, signal })
+    if (lives(history) || history.incarnation !== incarnation || history.before.length === 0) return false
+  } finally {
+    await opened.close()
+  }
+  const snapshots = await store.list(token, { signal })
+  return !snapshots.some(({ meta }) => meta.incarnation === incarnation)
+}
+
+/**
  * Whether an incarnation that is to be opened is new, and its log holds nothing of others but what is over. Documents that have gone back
  * may speak of one that was opened, and ended, long ago, and of a log that was given to another since.
  */
@@ -112,13 +133,16 @@ export async function isNew(
 }
 
 /**
- * Writes the frame that opens the incarnation, and reads it back.
- * @throws KAGAMI_LOG_REPLACED when the log is gone: it needs another
+ * Writes the frame that opens the incarnation, and reads it back. Undefined where somebody else was in the log before: it needs another one.
+ * @throws KAGAMI_LOG_REPLACED when the log is gone: likewise
  */
-export async function openIncarnation(context: LifecycleContext, assignment: Assignment): Promise<Assignment> {
+export async function openIncarnation(
+  context: LifecycleContext,
+  assignment: Assignment,
+): Promise<Assignment | undefined> {
   const history = await appendOpen(context, assignment, assignment.incarnation, false)
   if (!isInForce(history, assignment.incarnation, false)) return corrected(assignment, history)
-  return { ...assignment, phase: 'open' }
+  return history.before.length > 0 ? undefined : { ...assignment, phase: 'open' }
 }
 
 /**
@@ -208,7 +232,7 @@ async function appendOpen(
     const bytes = encodeFrame({ kind: 'open', token, incarnation, deleted, address, identity, timeMs: clock.now() })
     const offset = await opened.append(bytes, { signal })
     await readBack(opened, offset, token, incarnation, signal)
-    return await readHistory(opened, token, { before: offset + 1n, signal })
+    return await readHistory(opened, token, { below: offset + 1n, signal })
   } finally {
     await opened.close()
   }

@@ -8,6 +8,7 @@ import {
   beginIncarnation,
   cleanUp,
   endIncarnation,
+  isDead,
   openIncarnation,
   type LifecycleContext,
 } from '../../src/runtime/token-lifecycle.js'
@@ -83,6 +84,54 @@ test('opening writes a frame that names the log, and the assignment is open once
   expect(frames()).toMatchObject([{ kind: 'open', incarnation: 1, deleted: false, ...assignment.log }])
   // Its answer may have been lost.
   expect(await openIncarnation(context, assignment)).toEqual({ ...assignment, phase: 'open' })
+})
+
+test('a log in which another token lives by then is not this one’s: it needs another', async () => {
+  await append(open(1, false, 'other'))
+  expect(await openIncarnation(context, assignment)).toBeUndefined()
+  await append(open(2, true, 'other'))
+  const late = await beginIncarnation(context, SPEC, undefined, nothing)
+  expect(late).toMatchObject({ incarnation: 3, phase: 'opening' })
+  expect(late.log.address).not.toBe(assignment.log.address)
+})
+
+test('an incarnation that was only opened is not begun again where a newer one has ended elsewhere', async () => {
+  await append(open(5), open(6, true))
+  const address = await log.allocate('orders', new Set([assignment.log.address]), { signal })
+  const other = await log.open(address, { token: 'orders', signal })
+  await other.append(encodeFrame({ ...open(3), address, identity: other.identity } as Frame), { signal })
+  await other.close()
+  expect(await beginIncarnation(context, SPEC, undefined, nothing)).toMatchObject({ incarnation: 7, phase: 'opening' })
+})
+
+test('one that was only opened goes before an older life of which only late frames are left, and before no other', async () => {
+  const address = await log.allocate('orders', new Set([assignment.log.address]), { signal })
+  const other = await log.open(address, { token: 'orders', signal })
+  await append(barrier(3, 1))
+  await other.append(encodeFrame({ ...open(5), address, identity: other.identity } as Frame), { signal })
+  expect(await beginIncarnation(context, SPEC, undefined, nothing)).toMatchObject({ incarnation: 5, phase: 'open' })
+  // A snapshot makes it one that can be restored.
+  await store.create(metaOf({ incarnation: 3 }), one(), { signal })
+  expect(await beginIncarnation(context, SPEC, undefined, nothing)).toMatchObject({ incarnation: 3, epoch: 1 })
+  await store.delete('orders', metaOf({}).id, { signal })
+  await append(barrier(7, 1))
+  expect(await beginIncarnation(context, SPEC, undefined, nothing)).toMatchObject({ incarnation: 7, epoch: 1 })
+  await other.close()
+})
+
+test('an incarnation is dead where its open frame came after another token’s, and nothing was ever written in it', async () => {
+  const alive = { ...assignment, phase: 'open', epoch: 2 } as const
+  await append(open(1))
+  expect(await isDead(context, alive)).toBe(false)
+  await append(open(1, false, 'other'), open(1))
+  expect(await isDead(context, alive)).toBe(false)
+  await opened.truncate(1n, { signal })
+  expect(await isDead(context, alive)).toBe(true)
+  await store.create(metaOf({ incarnation: 1 }), one(), { signal })
+  expect(await isDead(context, alive)).toBe(false)
+  await store.delete('orders', metaOf({}).id, { signal })
+  await append(barrier(1, 2))
+  expect(await isDead(context, alive)).toBe(false)
 })
 
 test('a log that was deleted and created anew is not opened', async () => {
