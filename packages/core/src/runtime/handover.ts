@@ -7,13 +7,13 @@ import { noCopy, unknownToken } from './copy-errors.js'
 import type { Directory } from './directory.js'
 import { refuseHeld } from './holdings.js'
 import type { Membership } from './membership.js'
-import type { TokenSpecs } from './token-specs.js'
+import type { SpecChanges } from './spec-changes.js'
 import { linkedAbort } from './waiting.js'
 
 export interface HandoverContext {
-  readonly membership: Membership
+  readonly membership: Pick<Membership, 'members' | 'requireSession'>
   readonly directory: Directory
-  readonly specs: TokenSpecs
+  readonly specs: SpecChanges
   readonly clock: Clock
   readonly random: Random
 }
@@ -107,7 +107,8 @@ async function untilServing(
   }
 }
 
-function serves({ incarnation, serving }: CopyReport, taken: Parameters<typeof compareEpochs>[0]): boolean {
+/** Whether a copy serves as the primary, in an epoch that is not below another. */
+export function serves({ incarnation, serving }: CopyReport, taken: Parameters<typeof compareEpochs>[0]): boolean {
   return serving > 0 && compareEpochs({ incarnation, epoch: serving }, taken) >= 0
 }
 

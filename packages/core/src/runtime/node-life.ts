@@ -2,7 +2,8 @@
  * The life of a node: starts its adapters and joins, and stops everything in the opposite order, whatever hangs. Says what may be asked of
  * the node meanwhile. Knows of its other parts only what they need at their end.
  */
-import { KagamiError, type Adapter, type AdapterContext } from '../contract/index.js'
+import { KagamiError } from '../contract/index.js'
+import { AdapterSet } from './adapter-set.js'
 import type { Health } from './api.js'
 import type { Directory } from './directory.js'
 import type { Holdings } from './holdings.js'
@@ -31,6 +32,7 @@ export interface LifeContext {
 
 export class NodeLife {
   readonly #context: LifeContext
+  readonly #adapters: AdapterSet
   readonly #scope: Scope
   readonly #problems = new Map<string, string>()
   #status: Status = 'stopped'
@@ -40,6 +42,8 @@ export class NodeLife {
 
   constructor(context: LifeContext) {
     this.#context = context
+    const { coordinator, log, snapshots } = context.settings
+    this.#adapters = new AdapterSet(coordinator, log, snapshots)
     this.#scope = new Scope((task, error) => {
       this.#problems.set(task, `the ${task} loop ended: ${String(error)}`)
       context.settings.seams.logger.error(`the ${task} loop ended with an error`, { error })
@@ -127,7 +131,12 @@ export class NodeLife {
 
   async #begin(signal: AbortSignal): Promise<void> {
     const { settings, membership, directory, background } = this.#context
-    await this.#startAdapters(signal)
+    await this.#adapters.start({
+      cluster: settings.cluster,
+      node: settings.node.id,
+      logger: settings.seams.logger,
+      signal,
+    })
     this.#maxEntryBytes = entryLimit(settings)
     const joined = new Promise<void>((resolve, reject) => {
       this.#scope.spawn('membership', async (inner) => {
@@ -140,20 +149,6 @@ export class NodeLife {
     await orAborted(joined, signal)
     await directory.until(undefined, () => directory.loaded && membership.members.length > 0, signal)
     for (const [task, run] of Object.entries(background)) this.#scope.spawn(task, run)
-  }
-
-  async #startAdapters(signal: AbortSignal): Promise<void> {
-    const { cluster, node, seams } = this.#context.settings
-    const context: AdapterContext = { cluster, node: node.id, logger: seams.logger, signal }
-    for (const adapter of this.#adapters()) {
-      signal.throwIfAborted()
-      await adapter.start(context)
-    }
-  }
-
-  #adapters(): readonly Adapter[] {
-    const { coordinator, log, snapshots } = this.#context.settings
-    return [...new Set<Adapter>([coordinator, log, snapshots])]
   }
 
   /** Does each part, whatever becomes of the ones before. */
@@ -173,11 +168,7 @@ export class NodeLife {
     this.#scope.abort(reason)
     const leaving = (): string => 'leaving the cluster'
     await deadline.part(0.5, leaving, () => this.#scope.settled())
-    const adapters = [...this.#adapters()].reverse()
-    for (const [i, adapter] of adapters.entries()) {
-      const stopping = (): string => `stopping the adapter '${adapter.name}'`
-      await deadline.part(1 / (adapters.length - i), stopping, () => adapter.stop())
-    }
+    await this.#adapters.stop(deadline)
     this.#status = 'stopped'
   }
 

@@ -15,6 +15,7 @@ import type {
   Token,
   TokenOptions,
 } from './api.js'
+import { alterToken } from './alteration.js'
 import { AppHooks } from './app-hooks.js'
 import { Controller } from './controller.js'
 import { Copies } from './copies.js'
@@ -232,19 +233,9 @@ class Node<R, C> implements Kagami<R, C> {
   async alter(name: string, options: AlterOptions & { readonly signal?: AbortSignal }): Promise<void> {
     tokenName(name)
     methodOptions.alter(options)
-    await this.#life.call(`alter('${name}')`, options.signal, async (signal) => {
-      await this.#specs.change(name, signal, (spec) => {
-        const { replicas = spec.replicas, weight = spec.weight } = options
-        const owned = { failover: options.failover ?? spec.failover, failback: options.failback ?? spec.failback }
-        const checked = tokenSettings({
-          primary: spec.primary,
-          replicas,
-          weight,
-          ...(spec.primary === 'self' ? owned : pick(options)),
-        })
-        return { ...spec, ...checked }
-      })
-    })
+    await this.#life.call(`alter('${name}')`, options.signal, (signal) =>
+      alterToken(name, options, this.#specs, signal),
+    )
   }
 
   async handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void> {
@@ -343,10 +334,6 @@ class Node<R, C> implements Kagami<R, C> {
     const member = this.#membership.members.find(({ node }) => node === id)
     return { id, meta: (member?.data.meta ?? null) as JsonValue }
   }
-}
-
-function pick({ failover, failback }: AlterOptions): AlterOptions {
-  return { ...(failover === undefined ? {} : { failover }), ...(failback === undefined ? {} : { failback }) }
 }
 
 /** Whether the token exists, as far as its assignment says. */

@@ -5,7 +5,7 @@
 import type { Seams, Session } from '../contract/index.js'
 import { generationOf, isEnd, isLater, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
 import type { Directory } from './directory.js'
-import type { TokenSpecs } from './token-specs.js'
+import type { SpecChanges } from './spec-changes.js'
 import { sleep } from './waiting.js'
 
 /** Documents that vanish together come back together: a node waits a little for the coordinator before it puts them back. */
@@ -14,7 +14,7 @@ const AFTER_MS = 500
 export interface ReinstatementContext {
   readonly seams: Seams
   readonly directory: Directory
-  readonly specs: TokenSpecs
+  readonly specs: SpecChanges
   session(): Session | undefined
   copies(): Iterable<{ readonly token: string; readonly assignment: Assignment; report(): CopyReport }>
 }

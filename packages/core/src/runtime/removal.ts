@@ -3,11 +3,11 @@ import type { Clock } from '../contract/index.js'
 import { generationOf, type Assignment } from '../engine/documents.js'
 import { carriedOut } from './carried-out.js'
 import type { Directory } from './directory.js'
-import type { TokenSpecs } from './token-specs.js'
+import type { SpecChanges } from './spec-changes.js'
 
 export interface RemovalContext {
   readonly directory: Directory
-  readonly specs: TokenSpecs
+  readonly specs: SpecChanges
   readonly clock: Clock
 }
 

@@ -1,32 +1,29 @@
 /**
- * What people want of tokens: creates, claims, alters, hands over, removes. Every change is safe to repeat, so an unknown outcome is settled by
- * reading again.
+ * What an application wants of a token that it names: creates it, claims it, or finds it as wanted. What may be changed of tokens that are there lies
+ * in `spec-changes`.
  */
 import { KagamiError } from '../contract/index.js'
-import { generationAt, generationOf, isLater, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
-import { unknownToken } from './copy-errors.js'
+import { generationAt, generationOf, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import { findLeftBehind, type LeftBehind } from './log-history.js'
 import type { TokenSettings } from './method-options.js'
-import { SpecWriter, type SpecWriterContext } from './spec-writer.js'
+import { SpecChanges, type SpecChangesContext } from './spec-changes.js'
 
-export interface SpecsContext extends SpecWriterContext {
+export interface SpecsContext extends SpecChangesContext {
   readonly node: string
   readonly log: LogKeeper
   readonly store: SnapshotShelf
   /** Whether a node is alive, as last heard. */
   lives(node: string): boolean
-  assignment(token: string): Assignment | undefined
   assignments(): Iterable<Assignment>
 }
 
-export class TokenSpecs {
+export class TokenSpecs extends SpecChanges {
   readonly #context: SpecsContext
-  readonly #writer: SpecWriter
 
   constructor(context: SpecsContext) {
+    super(context)
     this.#context = context
-    this.#writer = new SpecWriter(context)
   }
 
   /**
@@ -40,14 +37,14 @@ export class TokenSpecs {
     for (;;) {
       // Looking for what an unknown token left behind takes I/O, so it is done between two attempts to write.
       let lookFirst = false
-      const spec = await this.#writer.update(token, signal, (current) => {
+      const spec = await this.writer.update(token, signal, (current) => {
         if (current !== undefined && !current.removed) return this.#claim(current, wanted)
         if (found === undefined) {
           lookFirst = true
           return undefined
         }
         const alive = this.#survivor(token, found, current, adopt)
-        const before = Math.max(current?.generation ?? 0, this.#assigned(token), generationOf(found.incarnation))
+        const before = Math.max(current?.generation ?? 0, this.assigned(token), generationOf(found.incarnation))
         return {
           token,
           removedBefore: current?.generation ?? 0,
@@ -63,43 +60,6 @@ export class TokenSpecs {
       if (spec !== undefined) return spec
       if (lookFirst) found = await this.#leftBehind(token, signal)
     }
-  }
-
-  /** @throws KAGAMI_TOKEN_UNKNOWN */
-  async change(token: string, signal: AbortSignal, change: (spec: Spec) => Spec): Promise<Spec> {
-    const spec = await this.#writer.update(token, signal, (current) => {
-      if (current === undefined || current.removed) throw unknownToken(token)
-      // What is wanted from now on is wanted of the creation that is there, though the document was older.
-      return change({ ...current, generation: Math.max(current.generation, this.#assigned(token)) })
-    })
-    return spec as Spec
-  }
-
-  /**
-   * Marks the token as removed: creation `generation`, or whichever there is. Leaves one that was created later alone.
-   * @throws KAGAMI_TOKEN_UNKNOWN
-   */
-  async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<Spec> {
-    const spec = await this.#writer.update(token, signal, (current) => {
-      const latest = Math.max(current?.generation ?? 0, this.#assigned(token))
-      if (current !== undefined && generation !== undefined && (current.removed || latest > generation)) return current
-      // Where the spec is lost, or older than what is assigned, there is something to remove all the same.
-      const over = current === undefined ? latest === 0 : current.removed && latest === current.generation
-      if (over) throw unknownToken(token)
-      return { ...(current ?? forgotten(token)), generation: latest, removed: true, handover: null }
-    })
-    return spec as Spec
-  }
-
-  /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */
-  async reinstate(spec: Spec, signal: AbortSignal): Promise<void> {
-    await this.#writer.update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
-  }
-
-  /** The creation that an assignment speaks of; 0: there is none. */
-  #assigned(token: string): number {
-    const assignment = this.#context.assignment(token)
-    return assignment === undefined || assignment.phase === 'gone' ? 0 : generationOf(assignment.incarnation)
   }
 
   #claim(current: Spec, wanted: TokenSettings): Spec {
@@ -164,21 +124,5 @@ export class TokenSpecs {
       `the coordinator does not know token '${token}', but ${snapshots} snapshots and the log ${address} of it exist; pass adopt: true to take them over`,
       { details: { token, snapshots, address } },
     )
-  }
-}
-
-/** What stands for the options of a token of which only the assignment is left. */
-function forgotten(token: string): Omit<Spec, 'generation' | 'removed'> {
-  return {
-    token,
-    removedBefore: 0,
-    replicas: 0,
-    weight: 1,
-    primary: 'balanced',
-    owner: null,
-    failover: 'promote',
-    failback: false,
-    handover: null,
-    adopt: null,
   }
 }

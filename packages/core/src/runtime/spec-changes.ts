@@ -1,0 +1,74 @@
+/**
+ * What anybody may change of tokens that are there: alters, hands over, removes, puts back. Every change is safe to repeat, so an unknown outcome is
+ * settled by reading again. Creates nothing.
+ */
+import { generationOf, isLater, type Assignment, type Spec } from '../engine/documents.js'
+import { unknownToken } from './copy-errors.js'
+import { SpecWriter, type SpecWriterContext } from './spec-writer.js'
+
+export interface SpecChangesContext extends SpecWriterContext {
+  assignment(token: string): Assignment | undefined
+}
+
+export class SpecChanges {
+  readonly #context: SpecChangesContext
+  protected readonly writer: SpecWriter
+
+  constructor(context: SpecChangesContext) {
+    this.#context = context
+    this.writer = new SpecWriter(context)
+  }
+
+  /** @throws KAGAMI_TOKEN_UNKNOWN */
+  async change(token: string, signal: AbortSignal, change: (spec: Spec) => Spec): Promise<Spec> {
+    const spec = await this.writer.update(token, signal, (current) => {
+      if (current === undefined || current.removed) throw unknownToken(token)
+      // What is wanted from now on is wanted of the creation that is there, though the document was older.
+      return change({ ...current, generation: Math.max(current.generation, this.assigned(token)) })
+    })
+    return spec as Spec
+  }
+
+  /**
+   * Marks the token as removed: creation `generation`, or whichever there is. Leaves one that was created later alone.
+   * @throws KAGAMI_TOKEN_UNKNOWN
+   */
+  async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<Spec> {
+    const spec = await this.writer.update(token, signal, (current) => {
+      const latest = Math.max(current?.generation ?? 0, this.assigned(token))
+      if (current !== undefined && generation !== undefined && (current.removed || latest > generation)) return current
+      // Where the spec is lost, or older than what is assigned, there is something to remove all the same.
+      const over = current === undefined ? latest === 0 : current.removed && latest === current.generation
+      if (over) throw unknownToken(token)
+      return { ...(current ?? forgotten(token)), generation: latest, removed: true, handover: null }
+    })
+    return spec as Spec
+  }
+
+  /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */
+  async reinstate(spec: Spec, signal: AbortSignal): Promise<void> {
+    await this.writer.update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
+  }
+
+  /** The creation that an assignment speaks of; 0: there is none. */
+  protected assigned(token: string): number {
+    const assignment = this.#context.assignment(token)
+    return assignment === undefined || assignment.phase === 'gone' ? 0 : generationOf(assignment.incarnation)
+  }
+}
+
+/** What stands for the options of a token of which only the assignment is left. */
+function forgotten(token: string): Omit<Spec, 'generation' | 'removed'> {
+  return {
+    token,
+    removedBefore: 0,
+    replicas: 0,
+    weight: 1,
+    primary: 'balanced',
+    owner: null,
+    failover: 'promote',
+    failback: false,
+    handover: null,
+    adopt: null,
+  }
+}
