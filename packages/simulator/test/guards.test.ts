@@ -114,7 +114,7 @@ const guards: readonly (readonly [
     'who was deposed while it took over leaves alone what its successor has written',
     ['S9'],
     60,
-    [{ file: 'runtime/assignment-table.js', guard: 'if (controller > this.#epoch)', instead: 'if (false)' }],
+    [{ file: 'runtime/assignment-table.js', guard: 'if (controller > this.#ruler.epoch)', instead: 'if (false)' }],
     // Controllers that are deposed again and again while their writes are under way.
     { all: 0, pause: 6, sessionExpired: 6, documentSlow: 8, cut: 2 },
   ],

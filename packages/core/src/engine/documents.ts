@@ -149,6 +149,8 @@ export interface SpecDocument {
 export interface AssignmentDocument {
   /** The epoch of the controller that wrote it last. */
   readonly controller: number
+  /** Which member that controller was, for people. Absent where an earlier version wrote it. */
+  readonly by?: string
   readonly tokens: readonly Assignment[]
 }
 export interface ReportDocument {

@@ -16,17 +16,23 @@ interface Bucket {
   writing: boolean
 }
 
+/** In whose name assignments are written. */
+export interface Ruler {
+  readonly epoch: number
+  readonly member: string
+}
+
 export class AssignmentTable {
   readonly #session: Session
-  readonly #epoch: number
+  readonly #ruler: Ruler
   readonly #signal: AbortSignal
   readonly #buckets = new Map<string, Bucket>()
   /** The logs of all tokens that are not gone. */
   readonly logs = new LogsInUse()
 
-  private constructor(session: Session, epoch: number, signal: AbortSignal) {
+  private constructor(session: Session, ruler: Ruler, signal: AbortSignal) {
     this.#session = session
-    this.#epoch = epoch
+    this.#ruler = ruler
     this.#signal = signal
   }
 
@@ -34,8 +40,8 @@ export class AssignmentTable {
    * Takes over all documents that exist.
    * @throws KAGAMI_VERSION_CONFLICT when a later controller has taken one over before
    */
-  static async takeOver(session: Session, epoch: number, signal: AbortSignal): Promise<AssignmentTable> {
-    const table = new AssignmentTable(session, epoch, signal)
+  static async takeOver(session: Session, ruler: Ruler, signal: AbortSignal): Promise<AssignmentTable> {
+    const table = new AssignmentTable(session, ruler, signal)
     for await (const documents of session.watch('assignments/', { signal })) {
       await Promise.all([...documents.values()].map((document) => table.#fence(document)))
       break
@@ -110,7 +116,7 @@ export class AssignmentTable {
     const path = `assignments/${name}`
     const found = await this.#session.read(path, { signal: this.#signal })
     if (found === undefined || bucket.writing || found.version >= (bucket.version ?? 0)) return
-    if (assignmentDocument.decode(found.bytes, path).controller > this.#epoch) throw deposed()
+    if (assignmentDocument.decode(found.bytes, path).controller > this.#ruler.epoch) throw deposed()
     bucket.version = found.version
     await this.#enqueue(name, [])
   }
@@ -120,8 +126,8 @@ export class AssignmentTable {
     let document: Document | undefined = found
     while (document !== undefined) {
       const { controller, tokens } = assignmentDocument.decode(document.bytes, document.name)
-      if (controller > this.#epoch) throw deposed()
-      const bytes = assignmentDocument.encode({ controller: this.#epoch, tokens })
+      if (controller > this.#ruler.epoch) throw deposed()
+      const bytes = this.#encode(tokens)
       try {
         const version = await this.#session.write(document.name, bytes, document.version, { signal })
         const bucket = this.#bucket(document.name.slice('assignments/'.length))
@@ -161,7 +167,7 @@ export class AssignmentTable {
     const tokens = new Map(bucket.tokens)
     for (const assignment of changed) tokens.set(assignment.token, assignment)
     const path = `assignments/${name}`
-    const bytes = assignmentDocument.encode({ controller: this.#epoch, tokens: [...tokens.values()] })
+    const bytes = this.#encode([...tokens.values()])
     try {
       bucket.version = await this.#session.write(path, bytes, bucket.version, { signal })
     } catch (error) {
@@ -174,6 +180,11 @@ export class AssignmentTable {
       bucket.version = now.version
     }
     this.#show(bucket, tokens)
+  }
+
+  #encode(tokens: readonly Assignment[]): Uint8Array {
+    const { epoch, member } = this.#ruler
+    return assignmentDocument.encode({ controller: epoch, by: member, tokens })
   }
 
   #show(bucket: Bucket, tokens: Map<string, Assignment>): void {

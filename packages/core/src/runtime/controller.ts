@@ -16,7 +16,7 @@ import {
 } from '../contract/index.js'
 import { countRound, nextStep, pinnedPrimary, type ClusterView } from '../engine/assignment-steps.js'
 import { specDocument, type Assignment, type Spec } from '../engine/documents.js'
-import { AssignmentTable, deposed } from './assignment-table.js'
+import { AssignmentTable, deposed, type Ruler } from './assignment-table.js'
 import { ClusterViews } from './cluster-views.js'
 import { CopyReports } from './copy-reports.js'
 import { DocumentTable } from './directory.js'
@@ -57,8 +57,8 @@ export class Controller {
     return [...this.#problems.values()]
   }
 
-  /** Campaigns, rules and campaigns again, for one session. */
-  async run(session: Session, signal: AbortSignal): Promise<void> {
+  /** Campaigns, rules and campaigns again, for one session, as a member. */
+  async run(session: Session, member: string, signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#context.settings.seams
     for (let failures = 0; !signal.aborted;) {
       let leadership: Leadership | undefined
@@ -66,7 +66,7 @@ export class Controller {
         leadership = await this.#campaign(session, signal)
         this.#ruling = true
         this.#context.events.emit('controller', { elected: true, epoch: leadership.epoch })
-        await this.#rule(session, leadership, signal)
+        await this.#rule(session, { epoch: leadership.epoch, member }, leadership.signal, signal)
       } catch (error) {
         this.#problems.clear()
         if (signal.aborted || isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
@@ -95,9 +95,9 @@ export class Controller {
     }
   }
 
-  async #rule(session: Session, leadership: Leadership, signal: AbortSignal): Promise<void> {
-    const link = linkedAbort(signal, leadership.signal)
-    const term = new ControllerTerm(this.#context, session, leadership.epoch, link.signal, this.#problems)
+  async #rule(session: Session, ruler: Ruler, leads: AbortSignal, signal: AbortSignal): Promise<void> {
+    const link = linkedAbort(signal, leads)
+    const term = new ControllerTerm(this.#context, session, ruler, link.signal, this.#problems)
     try {
       await term.run()
     } finally {
@@ -111,7 +111,7 @@ export class Controller {
 class ControllerTerm {
   readonly #context: ControllerContext
   readonly #session: Session
-  readonly #epoch: number
+  readonly #ruler: Ruler
   readonly #problems: Map<string, string>
   readonly #wakeup = new Wakeup()
   readonly #scope: Scope
@@ -131,13 +131,13 @@ class ControllerTerm {
   constructor(
     context: ControllerContext,
     session: Session,
-    epoch: number,
+    ruler: Ruler,
     signal: AbortSignal,
     problems: Map<string, string>,
   ) {
     this.#context = context
     this.#session = session
-    this.#epoch = epoch
+    this.#ruler = ruler
     this.#problems = problems
     const { seams, graceMs } = context.settings
     this.#views = new ClusterViews(seams.clock, graceMs, this.#reports)
@@ -153,7 +153,7 @@ class ControllerTerm {
     const { settings, log, store } = this.#context
     const { clock } = settings.seams
     const { signal } = this.#scope
-    const table = await AssignmentTable.takeOver(this.#session, this.#epoch, signal)
+    const table = await AssignmentTable.takeOver(this.#session, this.#ruler, signal)
     const patience = { clock, limitMs: settings.limits.stallTimeoutMs }
     const work = new LifecycleWork({
       seams: settings.seams,

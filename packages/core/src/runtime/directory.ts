@@ -1,6 +1,6 @@
 /**
- * What the coordinator's documents say, as this node last heard: specs and assignments of all tokens. Only reads; a document
- * that vanishes (a wiped coordinator) is forgotten, but tells nobody to drop anything.
+ * What the coordinator's documents say, as was last heard: specs and assignments of all tokens, and who wrote these. Only reads; a
+ * document that vanishes (a wiped coordinator) is forgotten, but tells nobody to drop anything.
  */
 import { isKagamiError, type Document, type Session } from '../contract/index.js'
 import { assignmentDocument, specDocument, type Assignment, type Spec } from '../engine/documents.js'
@@ -14,7 +14,13 @@ export class Directory {
   readonly #seams: Seams
   readonly #onChange: (tokens: ReadonlySet<string>) => void
   readonly #specs = new DocumentTable<Spec>((bytes, name) => specDocument.decode(bytes, name).tokens)
-  readonly #assignments = new DocumentTable<Assignment>((bytes, name) => assignmentDocument.decode(bytes, name).tokens)
+  readonly #assignments = new DocumentTable<Assignment>((bytes, name) => {
+    const { controller, by, tokens } = assignmentDocument.decode(bytes, name)
+    this.#writers.set(name, { epoch: controller, member: by })
+    return tokens
+  })
+  /** By document: the controller that wrote it last. */
+  readonly #writers = new Map<string, { readonly epoch: number; readonly member: string | undefined }>()
   #loaded = { specs: false, assignments: false }
   /** Conditions that are waited for, by the token that they are about; undefined: about any. */
   readonly #waiters = new Map<string | undefined, Set<() => void>>()
@@ -34,6 +40,21 @@ export class Directory {
 
   assignments(): IterableIterator<Assignment> {
     return this.#assignments.values()
+  }
+
+  specs(): IterableIterator<Spec> {
+    return this.#specs.values()
+  }
+
+  /**
+   * The member that wrote assignments as the newest controller; undefined where nothing was assigned yet. It may be over: a new controller is seen
+   * here once it has taken the documents over.
+   */
+  get controller(): string | undefined {
+    let newest: { readonly epoch: number; readonly member: string | undefined } | undefined
+    for (const writer of this.#writers.values())
+      if (newest === undefined || writer.epoch > newest.epoch) newest = writer
+    return newest?.member
   }
 
   /** Whether both kinds were read at least once. */
@@ -99,6 +120,8 @@ export class Directory {
         const changed = table.update(documents, (name, error) =>
           logger.error(`the document ${name} can't be read; keeping what it held before`, { error }),
         )
+        if (kind === 'assignments')
+          for (const name of this.#writers.keys()) if (!documents.has(name)) this.#writers.delete(name)
         this.#loaded = { ...this.#loaded, [kind]: true }
         if (changed.size > 0) this.#onChange(changed)
         this.nudge(changed)

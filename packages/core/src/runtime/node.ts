@@ -86,7 +86,7 @@ class Node<R, C> implements Kagami<R, C> {
       onJoined: (session, member, scope) => {
         scope.spawn('directory', (signal) => this.#directory.follow(session, signal))
         scope.spawn('reports', (signal) => this.#reporter.run(session, member, signal))
-        scope.spawn('controller', (signal) => this.#controller.run(session, signal))
+        scope.spawn('controller', (signal) => this.#controller.run(session, member, signal))
       },
       onChange: () => {
         this.#copies.reconsider()

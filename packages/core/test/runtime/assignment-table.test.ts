@@ -48,7 +48,8 @@ const older: Assignment = { ...assignment, epoch: 1, primary: { node: 'a', membe
 
 async function ruling(documents: Documents): Promise<AssignmentTable> {
   documents.put(7, 3, [older])
-  const table = await AssignmentTable.takeOver(documents.session, 5, new AbortController().signal)
+  const { signal } = new AbortController()
+  const table = await AssignmentTable.takeOver(documents.session, { epoch: 5, member: 'c1' }, signal)
   await table.put([assignment])
   return table
 }
@@ -80,8 +81,8 @@ test('S9: who was deposed before it has taken over takes over nothing that a lat
   })
   const { signal } = new AbortController()
   const deposed = { code: 'KAGAMI_VERSION_CONFLICT' }
-  await expect(AssignmentTable.takeOver(overtaken, 5, signal)).rejects.toMatchObject(deposed)
-  await expect(AssignmentTable.takeOver(session, 5, signal)).rejects.toMatchObject(deposed)
+  await expect(AssignmentTable.takeOver(overtaken, { epoch: 5, member: 'c1' }, signal)).rejects.toMatchObject(deposed)
+  await expect(AssignmentTable.takeOver(session, { epoch: 5, member: 'c1' }, signal)).rejects.toMatchObject(deposed)
   expect(documents.document?.version).toBe(8)
   expect(documents.content).toMatchObject({ controller: 6, tokens: [assignment] })
 })
@@ -98,9 +99,10 @@ test('S9: a new controller rewrites every document, which kills the versions tha
   const documents = new Documents()
   const former = await ruling(documents)
   const before = documents.document?.version ?? 0
-  const successor = await AssignmentTable.takeOver(documents.session, 6, new AbortController().signal)
+  const { signal } = new AbortController()
+  const successor = await AssignmentTable.takeOver(documents.session, { epoch: 6, member: 'd1' }, signal)
   expect(documents.document?.version).toBeGreaterThan(before)
-  expect(documents.content).toMatchObject({ controller: 6, tokens: [assignment] })
+  expect(documents.content).toMatchObject({ controller: 6, by: 'd1', tokens: [assignment] })
   expect(former.contradicts(documents.shown)).toBe(true)
   expect(successor.contradicts(documents.shown)).toBe(false)
   await expect(former.put([{ ...assignment, epoch: 9 }])).rejects.toMatchObject({ code: 'KAGAMI_VERSION_CONFLICT' })
