@@ -44,6 +44,18 @@ export type {
   Token,
   TokenOptions,
 } from './runtime/api.js'
+export type {
+  Cluster,
+  ClusterOptions,
+  ClusterStatus,
+  CopyState,
+  CopyStatus,
+  MemberStatus,
+  SnapshotStatus,
+  StatusOptions,
+  TokenStatus,
+} from './runtime/cluster-api.js'
+export { openCluster } from './runtime/open-cluster.js'
 export { createKagami } from './runtime/node.js'
 export { systemSeams } from './runtime/system-seams.js'
 export { persistMap, restoreMap, snapshotMap } from './state/index.js'

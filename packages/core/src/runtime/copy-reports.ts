@@ -38,6 +38,18 @@ export class CopyReports {
     return held
   }
 
+  /** By token: the live nodes whose copy of it has failed, sorted. Costs a look at every report. */
+  failed(members: readonly LiveMember[]): ReadonlyMap<string, readonly string[]> {
+    const nodes = new Map(members.map(({ node, member }) => [member, node]))
+    const failed = new Map<string, string[]>()
+    for (const { member, report } of this.#entries.values()) {
+      const node = nodes.get(member)
+      if (node === undefined || report.phase !== 'failed') continue
+      failed.set(report.token, [...(failed.get(report.token) ?? []), node].sort())
+    }
+    return failed
+  }
+
   /** The live nodes that report a copy, sorted. */
   holders(token: string, members: readonly LiveMember[]): string[] {
     const holders: string[] = []

@@ -4,6 +4,7 @@
  */
 import { badOption, type Position } from '../contract/index.js'
 import type { AlterOptions, KagamiEvents, TokenOptions } from './api.js'
+import type { StatusOptions } from './cluster-api.js'
 import {
   abortSignal,
   aboveZero,
@@ -63,13 +64,19 @@ const handover = orDefaults(group({ to: name, signal } satisfies ChecksOf<{ read
 const stop = orDefaults(group({ deadlineMs: or(atLeast(0), 10_000) }))
 const signalled = orDefaults(group({ signal } satisfies ChecksOf<Signalled>))
 
-/** What each method of a node takes, besides `token`, which has defaults that depend on each other: see {@link tokenSettings}. */
+const status = orDefaults(
+  group({ token: optional((value) => tokenName(value)), signal } satisfies ChecksOf<StatusOptions>),
+)
+
+/** What each method of a node, or of a cluster, takes, besides `token`, which has defaults that depend on each other: see {@link tokenSettings}. */
 export const methodOptions = {
   start: signalOnly,
   alter: (options: unknown) => alter(options, ''),
   handover: (options: unknown) => handover(options, ''),
   drain: signalOnly,
   remove: signalOnly,
+  snapshots: signalOnly,
+  status: (options: unknown) => status(options, ''),
   stop: (options: unknown) => stop(options, ''),
 }
 

@@ -1,5 +1,5 @@
 /**
- * Every option of `createKagami`, declared once: its check and its default. Turns what was passed into settings; does nothing with
+ * Every option of `createKagami` and of `openCluster`, declared once: its check and its default. Turns what was passed into settings; does nothing with
  * them.
  */
 import { types } from 'node:util'
@@ -18,7 +18,9 @@ import {
 } from '../contract/index.js'
 import { frameOverhead } from '../engine/frame.js'
 import type { KagamiOptions, LimitOptions, NodeOptions, PlacementLimitOptions, SnapshotOptions } from './api.js'
+import type { ClusterOptions } from './cluster-api.js'
 import {
+  abortSignal,
   aboveZero,
   atLeast,
   callback,
@@ -91,12 +93,15 @@ const seams = group({
   metrics: optional(having<Metrics>('a sink for metrics', 'count', 'gauge', 'observe')),
 } satisfies ChecksOf<Seams>)
 
+const coordinator = having<Coordinator>('a coordinator', 'start', 'stop', 'connect')
+const snapshots = having<SnapshotStore>('a snapshot store', 'start', 'stop', 'create', 'list', 'open', 'delete')
+
 const kagami = group({
   cluster: name,
   node,
   log: having<CommitLog>('a commit log', 'start', 'stop', 'allocate', 'find', 'open', 'release'),
-  coordinator: having<Coordinator>('a coordinator', 'start', 'stop', 'connect'),
-  snapshots: having<SnapshotStore>('a snapshot store', 'start', 'stop', 'create', 'list', 'open', 'delete'),
+  coordinator,
+  snapshots,
   placement: having<PlacementStrategy>('a placement strategy', 'place'),
   stateMachine: callback('(token) => StateMachine'),
   codec: optional(having<Codec<unknown>>('a codec', 'encode', 'decode')),
@@ -105,6 +110,14 @@ const kagami = group({
   placementLimits: orDefaults(placementLimits),
   seams: orDefaults(seams),
 } satisfies ChecksOf<KagamiOptions>)
+
+const cluster = group({
+  cluster: name,
+  coordinator,
+  snapshots: optional(snapshots),
+  seams: orDefaults(seams),
+  signal: optional(abortSignal),
+} satisfies ChecksOf<ClusterOptions>)
 
 export type Limits = ReturnType<typeof limits>
 
@@ -126,7 +139,6 @@ export interface Settings<R, C> extends Pick<
 export function settings<R, C>(options: KagamiOptions<R, C>): Settings<R, C> {
   const { snapshotting, placementLimits, seams, ...checked } = kagami(options, '')
   const { keep, atOnce, ...cadence } = snapshotting
-  const system = systemSeams()
   return {
     ...checked,
     stateMachine: options.stateMachine,
@@ -135,12 +147,27 @@ export function settings<R, C>(options: KagamiOptions<R, C>): Settings<R, C> {
     keep,
     snapshotsAtOnce: atOnce,
     ...placementLimits,
-    seams: {
-      clock: seams.clock ?? system.clock,
-      random: seams.random ?? system.random,
-      logger: seams.logger ?? system.logger,
-      metrics: seams.metrics ?? system.metrics,
-    },
+    seams: orSystem(seams),
+  }
+}
+
+export type ClusterSettings = ReturnType<typeof clusterSettings>
+
+/** @throws KAGAMI_BAD_OPTION */
+export function clusterSettings(options: ClusterOptions): Omit<ReturnType<typeof cluster>, 'seams'> & {
+  readonly seams: Seams
+} {
+  const checked = cluster(options, '')
+  return { ...checked, seams: orSystem(checked.seams) }
+}
+
+function orSystem({ clock, random, logger, metrics }: ReturnType<typeof seams>): Seams {
+  const system = systemSeams()
+  return {
+    clock: clock ?? system.clock,
+    random: random ?? system.random,
+    logger: logger ?? system.logger,
+    metrics: metrics ?? system.metrics,
   }
 }
 
