@@ -38,34 +38,23 @@ export interface Folder {
   /** One file for each process that runs now: where it can be reached. */
   readonly peers: string
   readonly own: ProcessIdentity
-  /** Creates what somebody has deleted while processes run. */
+  /** Creates what somebody has deleted while processes run; where nothing may be made, rejects if it was all of it. */
   restore(): Promise<void>
   /** A path that nobody else uses, on the same file system: for files and folders that are yet to get their name. */
   scratch(): string
 }
 
-/** @throws KAGAMI_BAD_OPTION, KAGAMI_STORE_UNAVAILABLE, KAGAMI_STORE_FULL */
+/**
+ * Creates the cluster's part of the folder where it is not there.
+ * @throws KAGAMI_BAD_OPTION, KAGAMI_STORE_UNAVAILABLE, KAGAMI_STORE_FULL
+ */
 export async function openFolder(dir: string, cluster: string, own: ProcessIdentity): Promise<Folder> {
-  const root = join(resolve(dir), `${keyOf(cluster)}.${format}`)
-  const at = (name: string): string => join(root, name)
-  const unique = `${own.pid}-${randomBytes(6).toString('hex')}`
-  let count = 0
-  const folder: Folder = {
-    root,
-    logs: at('logs'),
-    labels: at('labels'),
-    documents: at('documents'),
-    offices: at('offices'),
-    sessions: at('sessions'),
-    peers: at('peers'),
-    own,
-    restore: async () => {
-      for (const name of ['logs', 'labels', 'documents', 'offices', 'sessions', 'peers', 'scratch']) {
-        await makeFolder(at(name))
-      }
-    },
-    scratch: () => join(at('scratch'), `${unique}-${(count++).toString(36)}`),
+  const root = rootOf(dir, cluster)
+  const restore = async (): Promise<void> => {
+    for (const name of ['logs', 'labels', 'documents', 'offices', 'sessions', 'peers', 'scratch'])
+      await makeFolder(join(root, name))
   }
+  const folder = folderAt(root, own, restore)
   try {
     await makeFolder(root)
     await refuseNetwork(dir, root)
@@ -75,11 +64,59 @@ export async function openFolder(dir: string, cluster: string, own: ProcessIdent
     await syncFolder(resolve(dir))
     // The folder's own name, where it was created just now; a parent that may not be read was there before.
     await syncFolder(dirname(resolve(dir))).catch(() => undefined)
-    await sweep(at('scratch'))
+    await sweep(join(root, 'scratch'))
   } catch (error) {
     throw folderError(dir, error)
   }
   return folder
+}
+
+/**
+ * The cluster's part of the folder, where it is there. Makes nothing, then or later.
+ * @throws KAGAMI_BAD_OPTION, KAGAMI_STORE_UNAVAILABLE
+ */
+export async function findFolder(dir: string, cluster: string, own: ProcessIdentity): Promise<Folder> {
+  const root = rootOf(dir, cluster)
+  const mustBeThere = async (): Promise<void> => {
+    try {
+      if ((await namesIn(root)) === undefined) throw await notThere(dir, cluster)
+    } catch (error) {
+      throw folderError(dir, error)
+    }
+  }
+  await mustBeThere()
+  return folderAt(root, own, mustBeThere)
+}
+
+/** Names the folder, or the cluster, whichever is wrong. */
+async function notThere(dir: string, cluster: string): Promise<KagamiError> {
+  const names = await namesIn(resolve(dir))
+  if (names === undefined) return badOption('dir', dir, 'the path of a folder that exists')
+  // All that the names of folders tell; letters may have been capitals.
+  const others = names.filter((name) => name.endsWith(`.${format}`)).map((name) => name.slice(0, name.indexOf('.')))
+  const held = others.length === 0 ? 'that folder holds none' : `that folder holds ${others.sort().join(', ')}`
+  return badOption('cluster', cluster, `the name of a cluster in the folder ${dir}; ${held}`)
+}
+
+function rootOf(dir: string, cluster: string): string {
+  return join(resolve(dir), `${keyOf(cluster)}.${format}`)
+}
+
+function folderAt(root: string, own: ProcessIdentity, restore: () => Promise<void>): Folder {
+  const unique = `${own.pid}-${randomBytes(6).toString('hex')}`
+  let count = 0
+  return {
+    root,
+    logs: join(root, 'logs'),
+    labels: join(root, 'labels'),
+    documents: join(root, 'documents'),
+    offices: join(root, 'offices'),
+    sessions: join(root, 'sessions'),
+    peers: join(root, 'peers'),
+    own,
+    restore,
+    scratch: () => join(root, 'scratch', `${unique}-${(count++).toString(36)}`),
+  }
 }
 
 async function refuseNetwork(dir: string, root: string): Promise<void> {

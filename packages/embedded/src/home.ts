@@ -3,7 +3,7 @@
  * whichever starts first, closed by whichever stops last.
  */
 import type { AdapterContext } from '@kagami/core/contract'
-import { openFolder } from './folder.js'
+import { findFolder, openFolder } from './folder.js'
 import type { Folder } from './folder.js'
 import { Hub } from './hub.js'
 import type { Settings } from './options.js'
@@ -67,7 +67,7 @@ export class Homes {
 }
 
 async function open(settings: Settings, cluster: string, logger: AdapterContext['logger']): Promise<Opened> {
-  const folder = await openFolder(settings.dir, cluster, ownIdentity())
+  const folder = await (settings.mustExist ? findFolder : openFolder)(settings.dir, cluster, ownIdentity())
   const hub = new Hub(folder, logger)
   await hub.start()
   return { folder, hub, timer: setInterval(() => void hub.meet(), meetMs) }

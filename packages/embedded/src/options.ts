@@ -18,6 +18,10 @@ export interface EmbeddedOptions {
   readonly segmentBytes?: number
   /** Log files that are kept open at once; above it the least recently used are closed. 16 to 100,000. @default 1024 */
   readonly maxOpenFiles?: number
+  /**
+   * For who joins no cluster but one that is there: `start` makes nothing, and rejects where the folder does not hold the cluster. @default false
+   */
+  readonly mustExist?: boolean
 }
 
 export interface Settings {
@@ -25,17 +29,20 @@ export interface Settings {
   readonly sessionTimeoutMs: number
   readonly segmentBytes: number
   readonly maxOpenFiles: number
+  readonly mustExist: boolean
 }
 
 /** @throws KAGAMI_BAD_OPTION */
 export function settingsOf(options: EmbeddedOptions): Settings {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with a `dir`')
-  const { dir } = options
+  const { dir, mustExist = false } = options
   if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) {
     throw badOption('dir', dir, 'the path of a folder on a local file system')
   }
+  if (typeof mustExist !== 'boolean') throw badOption('mustExist', mustExist, 'true or false')
   return {
     dir,
+    mustExist,
     sessionTimeoutMs: whole('sessionTimeoutMs', options.sessionTimeoutMs ?? 2_000, 200, 60_000, 'milliseconds'),
     segmentBytes: whole('segmentBytes', options.segmentBytes ?? 8 * 1024 * 1024, 65_536, 1024 ** 3, 'bytes'),
     maxOpenFiles: whole('maxOpenFiles', options.maxOpenFiles ?? 1024, 16, 100_000, 'files'),

@@ -23,6 +23,7 @@ describe('embedded', () => {
       [{ dir: 'x', sessionTimeoutMs: '2000' }, /sessionTimeoutMs is "2000"/],
       [{ dir: 'x', segmentBytes: 1000 }, /segmentBytes is 1000; expected .* from 65536/],
       [{ dir: 'x', maxOpenFiles: 1.5 }, /maxOpenFiles is 1.5/],
+      [{ dir: 'x', mustExist: 'yes' }, /mustExist is "yes"; expected true or false/],
     ] as const) {
       const make = (): unknown => embedded(wrong as unknown as EmbeddedOptions)
       expect(make).toThrow(message)
@@ -34,6 +35,40 @@ describe('embedded', () => {
     const dir = join(await testFolder(), 'a', 'b', 'c')
     const { log } = await startNode(dir, 'a')
     await (await openLog(log)).append(Buffer.from('x'), options)
+  })
+
+  it('makes nothing where the cluster must exist, and names the folder or the cluster that does not', async () => {
+    const dir = await testFolder()
+    const find = (where: string, cluster: string): Promise<void> =>
+      embedded({ dir: where, mustExist: true }).coordinator.start({ ...context('looks'), cluster })
+    const missing = join(dir, 'missing')
+    await expect(find(missing, 'test')).rejects.toMatchObject({
+      code: 'KAGAMI_BAD_OPTION',
+      message: `option dir is ${JSON.stringify(missing)}; expected the path of a folder that exists`,
+    })
+    await expect(find(dir, 'test')).rejects.toThrow(
+      'option cluster is "test"; expected the name of a cluster in the fol',
+    )
+    expect(await readdir(dir)).toEqual([])
+    await startNode(dir, 'a')
+    const held = await readdir(dir)
+    await expect(find(dir, 'other')).rejects.toMatchObject({
+      code: 'KAGAMI_BAD_OPTION',
+      message: `option cluster is "other"; expected the name of a cluster in the folder ${dir}; that folder holds test`,
+    })
+    expect(await readdir(dir)).toEqual(held)
+  })
+
+  it('where the cluster must exist, brings back nothing of a folder that was deleted since', async () => {
+    const dir = await testFolder()
+    const { coordinator: node, log } = await startNode(dir, 'a')
+    const { coordinator } = embedded({ dir, mustExist: true })
+    onTestFinished(() => coordinator.stop())
+    await coordinator.start(context('looks'))
+    await Promise.all([node.stop(), log.stop()])
+    await rm(dir, { recursive: true })
+    await expect(coordinator.connect(options)).rejects.toMatchObject({ code: 'KAGAMI_BAD_OPTION' })
+    await expect(readdir(dir)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
   it('several nodes of one process share a folder', async () => {

@@ -13,11 +13,17 @@ export interface FsSnapshotStoreOptions {
    * behind, in milliseconds since it last grew. Live writers touch theirs four times as often. At least a minute. @default 3_600_000
    */
   readonly litterAgeMs?: number
+  /**
+   * For who only looks: `start` makes nothing, tries nothing and clears nothing up, and as long as the folder does not exist every call rejects with
+   * KAGAMI_STORE_UNAVAILABLE. @default false
+   */
+  readonly mustExist?: boolean
 }
 
 export interface CheckedOptions {
   readonly dir: string
   readonly litterAgeMs: number
+  readonly mustExist: boolean
 }
 
 const MINUTE_MS = 60_000
@@ -25,10 +31,11 @@ const MONTH_MS = 30 * 24 * 60 * MINUTE_MS
 
 export function checkOptions(options: FsSnapshotStoreOptions): CheckedOptions {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with dir')
-  const { dir, litterAgeMs = 60 * MINUTE_MS } = options
+  const { dir, litterAgeMs = 60 * MINUTE_MS, mustExist = false } = options
   if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) throw badOption('dir', dir, 'the path of a folder')
   if (!Number.isSafeInteger(litterAgeMs) || litterAgeMs < MINUTE_MS || litterAgeMs > MONTH_MS) {
     throw badOption('litterAgeMs', litterAgeMs, `whole milliseconds from ${MINUTE_MS} to ${MONTH_MS}`)
   }
-  return { dir: resolve(dir), litterAgeMs }
+  if (typeof mustExist !== 'boolean') throw badOption('mustExist', mustExist, 'true or false')
+  return { dir: resolve(dir), litterAgeMs, mustExist }
 }

@@ -57,7 +57,8 @@ export class FsSnapshotStore implements SnapshotStore {
         litterAgeMs: this.#options.litterAgeMs,
         logger: context.logger,
       }
-      await this.#call(context.signal, (signal) => prepare({ ...started, signal }, this.#options.dir))
+      const { dir, mustExist } = this.#options
+      if (!mustExist) await this.#call(context.signal, (signal) => prepare({ ...started, signal }, dir))
       this.#started = started
     } finally {
       this.#starting = false

@@ -32,6 +32,7 @@ describe('the options', () => {
     [{ dir: '/tmp/x', litterAgeMs: 59_999 }, 'option litterAgeMs is 59999; expected whole milliseconds from 60000'],
     [{ dir: '/tmp/x', litterAgeMs: 1e12 }, 'option litterAgeMs is'],
     [{ dir: '/tmp/x', litterAgeMs: 60_000.5 }, 'option litterAgeMs is'],
+    [{ dir: '/tmp/x', mustExist: 1 }, 'option mustExist is 1; expected true or false'],
   ])('%j are refused, with what would be right', (wrong, message) => {
     const make = () => fsSnapshotStore(wrong as { dir: string })
     expect(make).toThrow(coded('KAGAMI_BAD_OPTION'))
@@ -221,6 +222,18 @@ describe('the folder', () => {
   test('that can not be made is refused by start, at once', async () => {
     const start = new FsSnapshotStore({ dir: '/proc/kagami/snapshots' }).start(contextOf())
     await expect(start).rejects.toEqual(coded('KAGAMI_STORE_UNAVAILABLE'))
+  })
+
+  test('that must exist is not made, nor cleared up; until it is there calls reject, and then they are answered', async () => {
+    const dir = join(await folder(), 'snapshots')
+    const store = fsSnapshotStore({ dir, mustExist: true })
+    await store.start(contextOf())
+    await expect(store.list('orders', options)).rejects.toEqual(coded('KAGAMI_STORE_UNAVAILABLE'))
+    await expect(readdir(dir)).rejects.toMatchObject({ code: 'ENOENT' })
+    const writer = await started(dir)
+    const { meta } = await writer.create(metaOf('orders', 'one'), chunksOf('1'), options)
+    expect((await store.list('orders', options)).map((ref) => ref.meta)).toEqual([meta])
+    await store.stop()
   })
 
   test('that vanishes is an outage, never an empty list, and is not made anew', async () => {
