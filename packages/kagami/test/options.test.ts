@@ -1,7 +1,7 @@
 import { isKagamiError } from '@kagami/core'
 import { memoryCluster } from '@kagami/testkit'
 import { expect, test } from 'vitest'
-import { createKagami, type KagamiDefaultOptions } from '../src/index.js'
+import { createKagami, openCluster, type ClusterDefaultOptions, type KagamiDefaultOptions } from '../src/index.js'
 
 function right(): KagamiDefaultOptions {
   return {
@@ -88,5 +88,24 @@ test('options that are no object are refused', () => {
   const make = (options: unknown) => () => createKagami(options as KagamiDefaultOptions)
   for (const options of [undefined, null, 5, []]) {
     expect(make(options)).toThrow(expect.objectContaining({ code: 'KAGAMI_BAD_OPTION' }))
+  }
+})
+
+test('what an administrator gives is checked like what a node is given, by name', async () => {
+  const coordinator = memoryCluster().coordinator()
+  for (const [wrong, message] of [
+    [{ cluster: 'test' }, 'option dir is undefined; expected the path of a folder'],
+    [{ dir: './never-made' }, 'option cluster is undefined; expected 1 to 100 letters'],
+    [{ cluster: 'test', dri: '.' }, 'there is no option dri; did you mean dir?'],
+    [{ cluster: 'test', dir: '' }, 'option dir is ""'],
+    [{ cluster: 'test', dir: '.', sessionTimeoutMs: 5 }, 'option sessionTimeoutMs is 5; expected a whole number'],
+    [{ cluster: 'test', coordinator, sessionTimeoutMs: 500 }, 'option sessionTimeoutMs is 500; expected nothing'],
+    [{ cluster: 'test', dir: '.', coordinator: null }, 'option coordinator is null'],
+    [{ cluster: 'test', dir: '.', snapshots: null }, 'option snapshots is null'],
+  ] as const) {
+    await expect(openCluster(wrong as unknown as ClusterDefaultOptions)).rejects.toMatchObject({
+      code: 'KAGAMI_BAD_OPTION',
+      message: expect.stringContaining(message),
+    })
   }
 })
