@@ -9,6 +9,7 @@ import { Interrupted, run } from './lib/child.mjs'
 import { npm } from './lib/install.mjs'
 import { root, workspaces } from './lib/repository.mjs'
 import { table } from './lib/say.mjs'
+import { commandProblems } from './packages/commands.mjs'
 import { installInto, installedNames } from './packages/consumer.mjs'
 import { entryPointProblems } from './packages/entry-points.mjs'
 import { manifestProblems, packedProblems, publicPackages } from './packages/manifest.mjs'
@@ -79,14 +80,18 @@ async function installAlone(title, names, packages, tarballs, folder) {
     ...foreign.filter((name) => installed.includes(name)),
   ].map((name) => `${title}: ${name} came along, and belongs to none of ${names.join(', ')}`)
   const missing = [...wanted].filter((name) => !installed.includes(name)).map((name) => `${title}: ${name} is missing`)
-  const entries = packages.filter(({ name }) => wanted.has(name)).flatMap((each) => each.entries)
+  const own = packages.filter(({ name }) => wanted.has(name))
+  const entries = own.flatMap((each) => each.entries)
   const tried = await entryPointProblems(folder, entries)
+  const commands = own.flatMap(({ manifest }) => Object.keys(manifest.bin ?? {}))
+  const run = await commandProblems(folder, own)
   return [
     title,
     installed.length,
     mark([...found, ...missing]),
     entries.length,
     mark(tried),
+    commands.length === 0 ? '' : `${commands.join(', ')} ${mark(run)}`,
     `without ${foreign.join(', ')}`,
   ]
 }
@@ -120,12 +125,12 @@ async function check(folder) {
   const packages = publicPackages(workspaces())
   const tarballs = await pack(packages, folder)
   const names = packages.map(({ name }) => name)
-  const rows = [['installed', 'packages', 'only its own', 'entry points', 'import, require, types', '']]
+  const rows = [['installed', 'packages', 'only its own', 'entry points', 'import, require, types', 'commands', '']]
   rows.push(await installAlone('core + chosen', chosen, packages, tarballs, join(folder, 'chosen')))
   rows.push(await installAlone('kagami', ['kagami'], packages, tarballs, join(folder, 'kagami')))
   const everything = join(folder, 'everything')
   rows.push(await installAlone('everything', names, packages, tarballs, everything))
-  for (const row of rows.slice(1)) if (row[5] === 'without ') row[5] = ''
+  for (const row of rows.slice(1)) if (row[6] === 'without ') row[6] = ''
   console.log(`${table(rows)}\n`)
 
   const readme = join(root, 'README.md')

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readJson, root, shown, workspaces } from '../scripts/lib/repository.mjs'
+import { commandProblems } from '../scripts/packages/commands.mjs'
 import { manifestProblems, packedProblems } from '../scripts/packages/manifest.mjs'
 import { checkSnippets, findSnippets } from '../scripts/packages/snippets.mjs'
 
@@ -166,4 +167,29 @@ test('every package of the repository carries the licence of the repository', ()
   const published = workspaces().filter(({ manifest }) => manifest.private !== true)
   expect(published.length).toBeGreaterThan(0)
   for (const { folder: at } of published) expect(readFileSync(join(at, 'LICENSE'), 'utf8')).toBe(license)
+})
+
+describe('a command of a package', () => {
+  /** A package of version 1.2.3 that is installed, with a command that does as `script` does. */
+  async function problems(script) {
+    writeFileSync(join(folder, 'package.json'), '{}')
+    mkdirSync(join(folder, 'node_modules/.bin'), { recursive: true })
+    const path = join(folder, 'node_modules/.bin/made-up')
+    if (script !== undefined) writeFileSync(path, `#!/usr/bin/env node\n${script}`, { mode: 0o755 })
+    const manifest = { name: 'made-up-package', version: '1.2.3', bin: { 'made-up': './main.js' } }
+    return commandProblems(folder, [{ name: manifest.name, manifest }])
+  }
+  const right = "console.log(process.argv[2] === '--version' ? '1.2.3' : 'usage: made-up COMMAND')"
+
+  test('is fine when it tells its version and its help', async () => {
+    expect(await problems(right)).toEqual([])
+  })
+
+  test.each([
+    ['is not installed', undefined, ['--version', 'help']],
+    ['tells another version', right.replace('1.2.3', '1.2.4'), ['--version']],
+    ['ends with an error', `${right}; process.exitCode = process.argv[2] === 'help' ? 1 : 0`, ['help']],
+  ])('is told when it %s', async (_, script, asked) => {
+    expect((await problems(script)).map((problem) => /npx made-up (\S+) ended/.exec(problem)?.[1])).toEqual(asked)
+  })
 })
