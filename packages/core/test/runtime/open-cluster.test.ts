@@ -1,6 +1,6 @@
 /** A cluster that is looked at and changed by somebody who is no node. The `kagami` command's tests do the same with real processes. */
 import { describe, expect, test } from 'vitest'
-import type { SnapshotStore } from '../../src/contract/index.js'
+import type { CallOptions, Coordinator, Session, SnapshotStore } from '../../src/contract/index.js'
 import {
   openCluster,
   type Cluster,
@@ -147,6 +147,20 @@ test('a lost primary, a lost replica and a copy that has failed are told, and wh
   )
   expect(failed.ok).toBe(false)
   expect(failed.copies.map(({ error }) => error)).toEqual(['KAGAMI_APPLY_FAILED', 'KAGAMI_APPLY_FAILED'])
+})
+
+test('a token without replicas is not fine while its primary is lost, and is again when it is back', async () => {
+  await using cluster = new TestCluster()
+  for (const id of ['a', 'b']) await cluster.start(id)
+  await cluster.node('a').token('orders', { replicas: 0, primary: 'self', failover: 'hold' })
+  await using door = await open(cluster)
+  await seen(door, ({ ok }) => ok)
+  const mend = cluster.world.cut('a')
+  const lost = token(await seen(door, ({ ok, members }) => !ok && members.length === 1))
+  expect(lost.problems).toHaveLength(1)
+  expect(lost.problems[0]).toMatch(/^its primary is lost with node 'a'$|^it has no primary$/)
+  mend()
+  expect(token(await seen(door, ({ ok }) => ok)).copies).toMatchObject([{ node: 'a', state: 'serving' }])
 })
 
 test('a replica that is cut off from its log is told as that', async () => {
@@ -347,4 +361,38 @@ test('a call ends with its signal, with the session and with the stop; a coordin
   cluster.world.coordination.cut('administrator')
   await expect(open(cluster)).rejects.toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE' })
   await expect(open(cluster, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+})
+
+test('an opening that fails, or is given up, undoes what it has begun', async () => {
+  await using cluster = new TestCluster()
+  const { world } = cluster
+  let connected: Session | undefined
+  const noticed = (): Coordinator => {
+    const coordinator = world.coordinator()
+    return delegate<Coordinator>(coordinator, {
+      connect: async (options: CallOptions) => (connected = await coordinator.connect(options)),
+      stop: () => {
+        stopped += 1
+        return coordinator.stop()
+      },
+    })
+  }
+  let stopped = 0
+  const broken = new Error('broken')
+  const snapshots = delegate<SnapshotStore>(world.snapshotStore(), { start: () => Promise.reject(broken) })
+  await expect(open(cluster, { coordinator: noticed(), snapshots })).rejects.toBe(broken)
+  expect(stopped).toBe(1)
+
+  const controller = new AbortController()
+  const beneath = noticed()
+  const coordinator = delegate<Coordinator>(beneath, {
+    connect: async (options: CallOptions) => {
+      const session = await beneath.connect(options)
+      controller.abort(broken)
+      return session
+    },
+  })
+  await expect(open(cluster, { coordinator, signal: controller.signal })).rejects.toBe(broken)
+  expect(connected?.signal.aborted).toBe(true)
+  expect(stopped).toBe(2)
 })
