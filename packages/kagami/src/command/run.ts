@@ -28,8 +28,11 @@ const WELL = 0
 const NOT_WELL = 1
 const ASKED_WRONGLY = 2
 const TIMEOUT_MS = 30_000
+/** Longer ones overflow the platform's timers, which then fire at once. */
+const LONGEST_MS = 2 ** 31 - 1
 /** Changes come in crowds, and nobody reads faster. */
 const REFRESH_MS = 200
+const AGEING_MS = 1_000
 const WIDTH = 80
 
 /** Resolves with the exit code, when everything is closed. Aborting `interrupted` ends it at once; its reason is the exit code. */
@@ -95,13 +98,20 @@ async function status(call: Call, cluster: Cluster, terminal: Terminal, signal: 
 async function watch(call: Call, cluster: Cluster, terminal: Terminal, interrupted: AbortSignal): Promise<Outcome> {
   const token = call.text('token')
   let last: ClusterStatus | undefined
+  const draw = (): void => {
+    if (last !== undefined) show(terminal.stdout, statusText(call, last, terminal))
+  }
+  // How long ago something was changes by itself.
+  const ageing = terminal.stdout.isTTY ? setInterval(draw, AGEING_MS) : undefined
   try {
     for await (last of cluster.watch({ signal: interrupted, ...(token === undefined ? {} : { token }) })) {
-      show(terminal.stdout, statusText(call, last, terminal))
+      draw()
       await sleep(REFRESH_MS, undefined, { signal: interrupted })
     }
   } catch (error) {
     if (!interrupted.aborted) throw error
+  } finally {
+    clearInterval(ageing)
   }
   return { exitCode: last === undefined ? NOT_WELL : exitCodeOf(last), text: undefined, json: last ?? null }
 }
@@ -163,7 +173,8 @@ async function onCluster(
   work: (cluster: Cluster, signal: AbortSignal) => Promise<Outcome>,
 ): Promise<Outcome> {
   const timeoutMs = numberOf(call, 'timeout-ms') ?? TIMEOUT_MS
-  if (!(timeoutMs >= 1)) throw badOption('--timeout-ms', timeoutMs, 'a number of at least 1')
+  if (!(timeoutMs >= 1 && timeoutMs <= LONGEST_MS))
+    throw badOption('--timeout-ms', timeoutMs, `a number from 1 to ${LONGEST_MS}`)
   const late = new AbortController()
   const timer = setTimeout(
     () => late.abort(givenUp('KAGAMI_TIMEOUT', `this has taken longer than --timeout-ms, ${timeoutMs}`, call)),

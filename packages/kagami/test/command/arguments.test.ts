@@ -54,7 +54,8 @@ test.each([
   [['status', '--dir', '.'], "option --cluster is undefined; expected the cluster's name, as its nodes have it"],
   [['status', '--dir', '.', '--config', 'x'], 'option --dir is "."; expected nothing beside --config'],
   [['status', '--dir', '.', '--cluster', 'a b'], 'option cluster is "a b"; expected 1 to 100 letters'],
-  [['status', '--timeout-ms', '0'], 'option --timeout-ms is 0; expected a number of at least 1'],
+  [['status', '--timeout-ms', '0'], 'option --timeout-ms is 0; expected a number from 1 to 2147483647'],
+  [['status', '--timeout-ms', '2147483648'], 'option --timeout-ms is 2147483648; expected a number from 1 to'],
 ])('kagami %j ends with 2, and one line that says what would be right', async (args, message) => {
   const { exitCode, stdout, stderr } = await run(...args)
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' })
