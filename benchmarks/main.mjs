@@ -11,7 +11,18 @@ import { describeMachine, machineLine, othersPercent } from './lib/machine.mjs'
 import { readOptions, usage } from './lib/options.mjs'
 import { markdownTable, textTable } from './lib/report.mjs'
 
-const names = ['throughput', 'latency', 'failover', 'frozen', 'handover', 'snapshot', 'placement', 'idle', 'memory']
+const names = [
+  'throughput',
+  'latency',
+  'failover',
+  'frozen',
+  'handover',
+  'snapshot',
+  'placement',
+  'tokens',
+  'idle',
+  'memory',
+]
 const benchmarks = await Promise.all(
   names.map(async (name) => {
     const { about, long = false } = await import(`./measure/${name}.mjs`)

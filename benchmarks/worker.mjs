@@ -74,10 +74,11 @@ async function write(token, bytes) {
 }
 
 const commands = {
-  async start({ dir, id, machine = 'counter', snapshotting = noSnapshots, ...rest }) {
+  /** `tells`: of which events the parent hears. */
+  async start({ dir, id, machine = 'counter', snapshotting = noSnapshots, tells = told, ...rest }) {
     const Machine = machines[machine]
     kagami = node({ dir, id, stateMachine: () => new Machine(), snapshotting, ...rest })
-    for (const event of told) {
+    for (const event of tells) {
       kagami.on(event, (payload) => {
         if (event === 'promoted') promotedSince = true
         const { error } = payload
