@@ -178,6 +178,7 @@ export class Copy<R, C> {
         progress: this.#progress,
         events,
         assigned: () => this.#assignment.log,
+        assignedEpoch: () => this.#assignment.epoch,
         newMachine: () => this.#applier.make(),
       },
       this.#listener(),

@@ -73,6 +73,8 @@ export interface LogReaderContext<R, C> {
   readonly events: Events
   /** The log that the assignment names. */
   assigned(): LogRef
+  /** The epoch that the assignment has come to. */
+  assignedEpoch(): number
   newMachine(): StateMachine<R, C>
 }
 
@@ -171,6 +173,7 @@ export class LogReader<R, C> {
     const restored = await restoreCopy({
       token,
       incarnation,
+      assignedEpoch: () => this.#context.assignedEpoch(),
       log,
       store,
       newMachine: () => this.#context.newMachine(),

@@ -16,8 +16,9 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import { emptyState, type CopyState } from '../engine/admission.js'
-import { decodeFrame, recordChecksum } from '../engine/frame.js'
+import { recordChecksum } from '../engine/frame.js'
 import { coverage, newestFirst } from '../engine/snapshot-policy.js'
+import { findOpening, type Opening } from './opening.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { unlessStalled, type Movement } from './stall.js'
 import { backoffMs, sleep, type Semaphore } from './waiting.js'
@@ -42,6 +43,8 @@ export interface RestoredCopy<R, C> {
 export interface RestoreContext<R, C> {
   readonly token: string
   readonly incarnation: number
+  /** How far the epochs have gone, as the assignment says. */
+  readonly assignedEpoch: () => number
   readonly log: TokenLog
   readonly store: SnapshotStore
   readonly newMachine: () => StateMachine<R, C>
@@ -144,10 +147,11 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
       failure ??= restored.failure
     }
     const opening = await whileMoving(context, 'looking for the beginning of the log', (movement) =>
-      findOpenFrame(context, range, movement),
+      findOpening(log, { token: context.token, incarnation, range, maxBatchBytes: context.maxBatchBytes }, movement),
     )
-    if (opening !== 'none' && opening !== 'begun') return fromOpenFrame(context, opening)
-    begun = opening === 'begun'
+    if (typeof opening === 'object') {
+      if (hindrance === undefined || isBeginning(context, opening)) return fromOpenFrame(context, opening)
+    } else begun = opening === 'begun'
   }
   return {
     looked: `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`,
@@ -239,36 +243,13 @@ function stateOf(meta: SnapshotMeta): CopyState {
   }
 }
 
-interface Opening {
-  readonly offset: Offset
-  readonly incarnation: number
-}
-
-/** Where this incarnation's open frame is, or that of a newer one; `begun`, if something of that incarnation comes before it; `none`, if nothing does. */
-async function findOpenFrame<R, C>(
-  context: RestoreContext<R, C>,
-  range: { readonly start: Offset; readonly end: Offset },
-  { signal, moved }: Movement,
-): Promise<Opening | 'begun' | 'none'> {
-  const { token, incarnation, log, maxBatchBytes } = context
-  if (range.start === range.end) return 'none'
-  for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
-    moved()
-    for (const { offset, bytes } of batch.records) {
-      const frame = decodeFrame(bytes)
-      // Leftovers of other tokens, and of older incarnations, of whoever had this log before.
-      if (
-        frame.kind === 'skipped' ||
-        frame.kind === 'marker' ||
-        frame.token !== token ||
-        frame.incarnation < incarnation
-      )
-        continue
-      return frame.kind === 'open' ? { offset, incarnation: frame.incarnation } : 'begun'
-    }
-    if (batch.next >= range.end || batch.next === batch.end) return 'none'
-  }
-  return 'none'
+/**
+ * Whether an open frame that was found first may be believed to be the beginning. It may be a late copy of it, with which a log begins that was truncated or
+ * released; then entries are in snapshots alone, so these must have been looked at.
+ */
+function isBeginning<R, C>({ incarnation, assignedEpoch }: RestoreContext<R, C>, opening: Opening): boolean {
+  if (opening.incarnation > incarnation || opening.follows === 'beginning') return true
+  return opening.follows === 'nothing' && assignedEpoch() < 2
 }
 
 function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): RestoredCopy<R, C> {

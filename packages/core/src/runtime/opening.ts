@@ -1,0 +1,65 @@
+/**
+ * Looks for the frame that opens an incarnation, and at what follows it: a late copy of that frame looks the same, and only what comes next tells.
+ * Reads frames and applies nothing.
+ */
+import type { Offset, TokenLog } from '../contract/index.js'
+import { decodeFrame } from '../engine/frame.js'
+import type { Movement } from './stall.js'
+
+export interface Opening {
+  readonly offset: Offset
+  readonly incarnation: number
+  /**
+   * What the log holds of the incarnation behind the frame. 'nothing': it was only opened. 'beginning': what comes next rests on nothing that was before, so the
+   * frame is as good as the first one. 'middle': what comes next may rest on what the log no longer holds.
+   */
+  readonly follows: 'nothing' | 'beginning' | 'middle'
+}
+
+export interface OpeningSearch {
+  readonly token: string
+  readonly incarnation: number
+  readonly range: { readonly start: Offset; readonly end: Offset }
+  readonly maxBatchBytes: number
+}
+
+/** Where this incarnation, or a newer one, is opened; `begun`, if the log shows only what comes after that; `none`, if it shows nothing of it. */
+export async function findOpening(
+  log: TokenLog,
+  { token, incarnation, range, maxBatchBytes }: OpeningSearch,
+  { signal, moved }: Movement,
+): Promise<Opening | 'begun' | 'none'> {
+  if (range.start === range.end) return 'none'
+  let opened: Pick<Opening, 'offset' | 'incarnation'> | undefined
+  const opening = (follows: Opening['follows']): Opening | 'none' =>
+    opened === undefined ? 'none' : { ...opened, follows }
+  for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
+    moved()
+    for (const { offset, bytes } of batch.records) {
+      const frame = decodeFrame(bytes)
+      if (frame.kind === 'skipped' || frame.token !== token) continue
+      if (frame.kind === 'marker') {
+        // Somebody has read the log up to here, perhaps from a beginning that was before the frame.
+        if (opened !== undefined) return opening('middle')
+        continue
+      }
+      // Leftovers of older incarnations, of whoever had this log before.
+      if (frame.incarnation < (opened?.incarnation ?? incarnation)) continue
+      if (frame.kind === 'open') {
+        if (opened?.incarnation === frame.incarnation) continue
+        // It has ended without ever having had a primary.
+        if (opened !== undefined) return opening('beginning')
+        opened = { offset, incarnation: frame.incarnation }
+        // Nothing can follow the end of a creation but another one.
+        if (frame.deleted) return opening('beginning')
+        continue
+      }
+      if (opened === undefined) return 'begun'
+      if (frame.kind === 'barrier') return opening(frame.epoch === 1 ? 'beginning' : 'middle')
+      // Entries whose epoch was opened before the frame: that one came late.
+      return 'begun'
+    }
+    if (batch.next >= range.end || batch.next === batch.end) return opening('nothing')
+  }
+  return opening('nothing')
+}
