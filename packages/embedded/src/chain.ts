@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { closeFile, linkNew, namesIn, openFile, read, removeFile, syncFolder, writeNew } from './disk.js'
-import { codeOf } from './errors.js'
+import { codeOf, isFull } from './errors.js'
 import { Gate } from './gate.js'
 import { gone } from './open-files.js'
 import { baseOf, createSegment, decodeHeader, segmentHeaderBytes, segmentPath } from './segment.js'
@@ -101,31 +101,49 @@ export class Chain {
   }
 
   /**
-   * Moves the start up to `offset`, durably. Files are deleted first: each begins with what lies below it, so it moves the start
-   * as well; and on a full disk that makes the room which the rest needs.
+   * Moves the start up to `offset`, durably: in one step, before the first file is deleted, so that whoever is killed meanwhile leaves either the old start or
+   * the new one. Only on a full disk files go first, to make the room that the step needs; each that is left begins with the end of what lay below it.
    */
   truncate(offset: number): Promise<void> {
     return this.#turn.run(() => this.#truncate(offset))
   }
 
   async #truncate(offset: number): Promise<void> {
+    const moved = await this.#moveStart(offset)
     while (this.#segments.length > 1 && this.#segments[1]!.dataEnd <= offset) {
       await removeFile(this.#segments[0]!.path)
       this.#dropped(this.#segments.shift()!)
     }
-    if (this.start < offset) {
-      const name = (at: number): string => join(this.folder, `${at.toString(16).padStart(14, '0')}.start`)
-      const scratch = this.#scratch()
-      await writeNew(scratch, new Uint8Array(0))
-      await linkNew(scratch, name(offset))
+    if (!moved) await syncFolder(this.folder)
+    if (this.start < offset) await this.#writeMarker(offset)
+  }
+
+  /** False where there is no room for it. */
+  async #moveStart(offset: number): Promise<boolean> {
+    if (this.start >= offset) return false
+    try {
+      await this.#writeMarker(offset)
+      return true
+    } catch (error) {
+      if (isFull(error)) return false
+      throw error
+    }
+  }
+
+  async #writeMarker(offset: number): Promise<void> {
+    const scratch = this.#scratch()
+    await writeNew(scratch, new Uint8Array(0))
+    try {
+      await linkNew(scratch, join(this.folder, `${offset.toString(16).padStart(14, '0')}.start`))
+    } finally {
       await removeFile(scratch)
-      await syncFolder(this.folder)
-      this.#marker = offset
-      for (const other of (await namesIn(this.folder)) ?? []) {
-        const marker = markerPattern.exec(other)?.[1]
-        if (marker !== undefined && Number.parseInt(marker, 16) < offset) await removeFile(join(this.folder, other))
-      }
-    } else await syncFolder(this.folder)
+    }
+    await syncFolder(this.folder)
+    this.#marker = offset
+    for (const other of (await namesIn(this.folder)) ?? []) {
+      const marker = markerPattern.exec(other)?.[1]
+      if (marker !== undefined && Number.parseInt(marker, 16) < offset) await removeFile(join(this.folder, other))
+    }
   }
 
   async #read(base: number): Promise<Segment | undefined> {

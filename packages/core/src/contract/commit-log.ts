@@ -64,7 +64,11 @@ export interface TokenLog {
    */
   range(options: CallOptions): Promise<{ readonly start: Offset; readonly end: Offset }>
 
-  /** Drops the records below `before`; durable when it resolves. Never drops one at or above it. A no-op where they are gone already. */
+  /**
+   * Drops the records below `before`; durable when it resolves. Never drops one at or above it. A no-op where they are gone already.
+   * One that was interrupted, by a crash, an abort or an outage, may have dropped some of them, or may do so later: the lowest ones, so that nothing is missing
+   * between those that are left. The log may then begin with any record that is not above `before`, whoever wrote it.
+   */
   truncate(before: Offset, options: CallOptions): Promise<void>
 
   /** Ends this handle: reads and appends under way reject with KAGAMI_STOPPED. Idempotent. */

@@ -1,6 +1,7 @@
 /** The clauses on truncation: it drops what lies below, never more, and no reader jumps over what is gone. */
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
+import type { LogRecord, TokenLog } from '@kagami/core/contract'
 import type { CommitLogWorld } from './commit-log-world.js'
 import { iterate, nextOf, rejectsWith } from './expect.js'
 import {
@@ -15,7 +16,7 @@ import {
   readCount,
   texts,
 } from './log-support.js'
-import type { Case } from './runner.js'
+import type { Case, Scope } from './runner.js'
 
 export function truncateCases(test: Case<CommitLogWorld>): void {
   dropCases(test)
@@ -81,6 +82,22 @@ function dropCases(test: Case<CommitLogWorld>): void {
     await rejectsWith(scope, reading.next(), 'KAGAMI_LOG_TRUNCATED', 'reading below the start')
   })
 
+  test('a truncation that is cut short has dropped the lowest records, or none, and leaves no gap', async (scope, world) => {
+    const { handles } = await openOn(scope, world, ['a', 'b'])
+    const offsets = await appendAll(scope, handles[0]!, numbered(20))
+    for (const at of [3, 4, 11, 19]) {
+      const cut = scope.controller()
+      const truncating = handles[0]!.truncate(offsets[at]!, { signal: cut.signal }).catch(() => undefined)
+      cut.abort(new Error('cut short'))
+      await scope.within(truncating, 'the truncation')
+      const left = texts(await settledRecords(scope, handles[1]!))
+      assert.deepEqual(left, numbered(20).slice(20 - left.length), 'a record is missing between others')
+      assert.ok(left.length >= 20 - at, `only ${left.length} records are left of those from ${at} on`)
+    }
+    await handles[0]!.truncate(offsets[19]!, scope.options)
+    assert.deepEqual(texts(await allRecords(scope, handles[1]!)), ['r19'])
+  })
+
   test('truncation while appends go on loses none of them', async (scope, world) => {
     const { handles } = await openOn(scope, world, ['a', 'b'])
     const first = await appendAll(scope, handles[0]!, numbered(20))
@@ -89,6 +106,17 @@ function dropCases(test: Case<CommitLogWorld>): void {
     await scope.within(appending, '100 appends')
     assert.deepEqual(texts(await allRecords(scope, handles[1]!)), ['r19', ...numbered(100, 'new')])
   })
+}
+
+/** The records that are left, though what was given up may still go on while they are read. */
+async function settledRecords(scope: Scope, handle: TokenLog): Promise<LogRecord[]> {
+  for (;;) {
+    try {
+      return await allRecords(scope, handle)
+    } catch (error) {
+      if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
+    }
+  }
 }
 
 function readerCases(test: Case<CommitLogWorld>): void {

@@ -177,6 +177,20 @@ export const brokenLogs: readonly BrokenLog[] = [
     caught: ['truncate drops what lies below, and never a record at or above', 'truncation is durable'],
   },
   {
+    fault: 'goes too far with a truncation that is cut short',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({
+        truncate: async (before, options) => {
+          try {
+            await inner.truncate(before, options)
+          } finally {
+            if (options.signal.aborted) await inner.truncate(before + 1n, { signal: deaf() })
+          }
+        },
+      })),
+    caught: ['a truncation that is cut short has dropped the lowest records'],
+  },
+  {
     fault: 'does not truncate',
     wrap: (log) => brokenHandles(log, () => ({ truncate: async (_before, { signal }) => signal.throwIfAborted() })),
     caught: ['reading below the start is KAGAMI_LOG_TRUNCATED', 'a log that was truncated at its end is empty'],
