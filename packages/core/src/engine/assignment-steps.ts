@@ -150,7 +150,9 @@ function handOver(assignment: Assignment, input: StepInput): Assignment {
   const { spec, view, counts, restoresPerNode } = input
   let next = assignment
   const wish = spec.handover
-  if (wish !== null && next.handoverGivenUp !== wish.nonce && !mayFollow(wish.to, next, view)) {
+  // To be held for the owner ends what was asked for before, also if it is altered back some day.
+  const overruled = holdsForOwner(spec) && spec.owner !== null && wish?.to !== spec.owner
+  if (wish !== null && next.handoverGivenUp !== wish.nonce && (overruled || !mayFollow(wish.to, next, view))) {
     next = { ...next, handoverGivenUp: wish.nonce }
   }
   const { primary } = next
@@ -186,8 +188,10 @@ function wantedPrimary(assignment: Assignment, input: StepInput): string | undef
   const wish = spec.handover
   const live = (node: string): boolean => view.nodes.get(node)?.member !== undefined
   const current = assignment.primary?.node
-  // Who holds a token for its owner gives it to nobody else, not even while the owner leaves.
-  if (holdsForOwner(spec) && current === spec.owner) return undefined
+  // A token that is held for its owner goes to nobody else, whoever has asked for it before, and nowhere while the owner has it, leaves, or can't have it: a
+  // copy that has failed there must not be kept as one that the primary is about to go to.
+  if (holdsForOwner(spec) && spec.owner !== null)
+    return current !== spec.owner && mayFollow(spec.owner, assignment, view) ? spec.owner : undefined
   if (wish !== null && assignment.handoverGivenUp !== wish.nonce && live(wish.to)) return wish.to
   const leaves = current !== undefined && view.nodes.get(current)?.draining !== 'no'
   const planned = target?.primary ?? undefined

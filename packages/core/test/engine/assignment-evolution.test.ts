@@ -18,6 +18,7 @@ const event: fc.Arbitrary<WorldEvent> = fc.record({
     { weight: 5, arbitrary: fc.constantFrom('die' as const, 'return' as const, 'forget' as const) },
     { weight: 4, arbitrary: fc.constantFrom('drain' as const, 'leave' as const, 'stay' as const) },
     { weight: 4, arbitrary: fc.constantFrom('fail' as const, 'ask' as const, 'shuffle' as const, 'rewind' as const) },
+    { weight: 5, arbitrary: fc.constantFrom('ask' as const, 'alter' as const) },
   ),
   node: fc.nat({ max: 4 }),
   token: fc.nat({ max: 4 }),
@@ -54,6 +55,7 @@ describe('over random lives of a cluster', () => {
       'held for the owner',
       'nobody can',
       'the target drains',
+      'came back to its owner',
     )
   })
 })
@@ -71,7 +73,11 @@ function expectAtTarget(world: ClusterWorld, { spec, assignment }: ClusterWorld[
   const planned = [target.primary, ...target.replicas].filter((node) => node !== null)
   // Nor does the primary go to an owner that drains, though the strategy must pin it there.
   const drains = target.primary !== null && view.nodes.get(target.primary)?.draining !== 'no'
-  const elsewhere = asked ?? (drains ? primary?.node : undefined)
+  // Nor to anybody else than the owner that it is held for, though that one can't have it.
+  const { owner } = spec
+  const unable = owner === null || view.nodes.get(owner)?.draining !== 'no' || failed(owner)
+  const stranded = holdsForOwner(spec) && unable
+  const elsewhere = asked ?? (drains || stranded ? primary?.node : undefined)
   const wanted = [...new Set(elsewhere === undefined ? planned : [...planned, elsewhere])].sort()
   // A failed copy that nothing could take the place of stays visible.
   const full = planned.length === 1 + spec.replicas
@@ -84,6 +90,6 @@ function expectAtTarget(world: ClusterWorld, { spec, assignment }: ClusterWorld[
   }
   expect(view.report(primary.node, spec.token)?.serving).toBe(assignment.epoch)
   if (asked !== undefined) expect(primary.node).toBe(asked)
-  else if (!drains) expect(primary.node).toBe(target.primary)
+  else if (!drains && !stranded) expect(primary.node).toBe(target.primary)
   tally.add(asked !== undefined ? 'where it was asked to be' : drains ? 'the target drains' : 'at the target')
 }

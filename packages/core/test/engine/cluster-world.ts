@@ -20,7 +20,18 @@ import type { Tally } from './support.js'
 
 export interface WorldEvent {
   readonly what:
-    'die' | 'return' | 'forget' | 'drain' | 'leave' | 'stay' | 'fail' | 'ask' | 'shuffle' | 'rewind' | 'rounds'
+    | 'die'
+    | 'return'
+    | 'forget'
+    | 'drain'
+    | 'leave'
+    | 'stay'
+    | 'fail'
+    | 'ask'
+    | 'shuffle'
+    | 'rewind'
+    | 'alter'
+    | 'rounds'
   readonly node: number
   readonly token: number
   readonly many: number
@@ -116,6 +127,9 @@ export class ClusterWorld {
       }
       case 'ask':
         token.spec = { ...token.spec, handover: { to: node.id, nonce: String(++this.#wishes) } }
+        return
+      case 'alter':
+        if (token.spec.primary === 'self') token.spec = { ...token.spec, failover: many % 2 === 0 ? 'hold' : 'promote' }
         return
       case 'shuffle':
         this.salt = many
@@ -294,6 +308,7 @@ export class ClusterWorld {
     expect(old?.serving, 'handed over by a primary that serves').toBe(before.epoch)
     expect(view.nodes.get(primary.node)?.draining, 'handed over to a node that stays').toBe('no')
     this.tally.add('handed over')
+    this.tally.add('came back to its owner', holdsForOwner(spec) ? 1 : 0)
   }
 }
 

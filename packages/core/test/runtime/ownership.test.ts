@@ -45,6 +45,22 @@ test("failover 'hold' waits for the owner, and gives it a new epoch when it is b
   expect((back.get('orders')?.state as Ledger).lines).toEqual(['one'])
 })
 
+test("a token that is altered to failover 'hold' comes back to its owner, though it was handed over before", async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { primary: 'self', replicas: 1 })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  await a.handover('orders', { to: 'b' })
+  await a.alter('orders', { failover: 'hold' })
+  await eventually(() => orders.role === 'primary', 'it is back')
+  // What was asked for before is over.
+  const { epoch } = orders
+  await a.alter('orders', { failover: 'promote', replicas: 0 })
+  await eventually(() => b.health().copies.length === 0, 'the other copy is dropped')
+  expect(orders).toMatchObject({ role: 'primary', epoch })
+})
+
 test('a returning owner becomes a replica, and regains the token only with failback', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
