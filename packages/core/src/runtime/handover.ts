@@ -8,7 +8,7 @@ import type { Directory } from './directory.js'
 import { refuseHeld } from './holdings.js'
 import type { Membership } from './membership.js'
 import type { SpecChanges } from './spec-changes.js'
-import { linkedAbort } from './waiting.js'
+import { linkedAbort, sleep } from './waiting.js'
 
 export interface HandoverContext {
   readonly membership: Pick<Membership, 'members' | 'requireSession'>
@@ -61,47 +61,64 @@ export async function handOver(
       if (spec?.removed) throw unknownToken(token)
       const assignment = directory.assignment(token)
       const followed = (spec === undefined ? null : later(spec))?.nonce ?? nonce
+      if (spec?.handover?.nonce === followed) refuseHeld(spec, to)
       if (assignment?.handoverGivenUp === followed) throw lostTarget(token, to)
       if (assignment?.primary?.node === to) {
         taken = assignment
         return true
       }
-      if (spec?.handover?.nonce === followed) refuseHeld(spec, to)
       if (spec !== undefined) refuseOther(spec)
       return false
     },
   }
-  await carriedOut(wish, context, signal)
-  await untilServing(token, to, taken, context, signal)
+  do await carriedOut(wish, context, signal)
+  while ((await untilServing(token, to, taken, context, signal)) === 'undone')
 }
 
-/** Follows the report of the node that takes over, until it serves, or until it can't any more. */
+/** An assignment that is not to be found for so long is lost, and not only on its way back. */
+const LOST_MS = 5_000
+
+/** Follows the report of the node that takes over, until it serves, or can't any more, or until the coordinator knows nothing of the handover any more. */
 async function untilServing(
   token: string,
   node: string,
   taken: { readonly incarnation: number; readonly epoch: number },
-  { membership, directory }: HandoverContext,
+  { membership, directory, clock }: HandoverContext,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<'serves' | 'undone'> {
   const link = linkedAbort(signal)
   const hindered = (): boolean => {
     if (directory.spec(token)?.removed) throw unknownToken(token)
     const assignment = directory.assignment(token)
     // Taken away again, though nobody else may be able to serve it.
-    if (assignment !== undefined && assignment.primary?.node !== node && compareEpochs(assignment, taken) >= 0)
-      throw noCopy(token)
-    return false
+    if (assignment === undefined) return false
+    const order = compareEpochs(assignment, taken)
+    if (assignment.primary?.node !== node && order >= 0) throw noCopy(token)
+    // The documents have gone back to before it.
+    return order < 0
   }
-  const reported = async (): Promise<void> => {
+  const undone = async (): Promise<'undone'> => {
+    await directory.until(token, hindered, link.signal)
+    return 'undone'
+  }
+  const lost = async (): Promise<'undone'> => {
+    for (let missing = 0; missing < 2;) {
+      await sleep(clock, LOST_MS, link.signal)
+      missing = directory.assignment(token) === undefined ? missing + 1 : 0
+    }
+    return 'undone'
+  }
+  const reported = async (): Promise<'serves'> => {
     const name = `reports/${node}/${bucketOf(token)}`
     for await (const documents of membership.requireSession().watch(name, { signal: link.signal })) {
       const document = documents.get(name)
       const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
-      if (reports.some((report) => report.token === token && serves(report, taken))) return
+      if (reports.some((report) => report.token === token && serves(report, taken))) return 'serves'
     }
+    return new Promise<never>(() => undefined)
   }
   try {
-    await Promise.race([reported(), directory.until(token, hindered, link.signal)])
+    return await Promise.race([reported(), undone(), lost()])
   } finally {
     link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
   }

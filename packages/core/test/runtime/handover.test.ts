@@ -1,0 +1,195 @@
+/** How a handover that was asked for ends, over documents and reports that say what the test wants. Whole clusters are in `cluster-changes` and `settling`. */
+import { expect, test } from 'vitest'
+import type { Document, Session } from '../../src/contract/index.js'
+import { bucketOf, reportDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
+import { systemSeams, type Clock } from '../../src/index.js'
+import { handOver, type HandoverContext } from '../../src/runtime/handover.js'
+import { REPORT, SPEC } from '../engine/scenario.js'
+import { eventually } from './harness.js'
+
+const ASSIGNED: Assignment = {
+  token: 'orders',
+  incarnation: 3,
+  phase: 'open',
+  log: { address: 'L1', identity: 'L1' },
+  epoch: 1,
+  primary: { node: 'a', member: 'a1' },
+  replicas: ['b'],
+  snapshotter: null,
+  handoverGivenUp: null,
+}
+const toB = { primary: { node: 'b', member: 'b1' }, replicas: ['a'] }
+
+/** What a node hears of the token `orders`, and a handover of it to b. */
+class Heard {
+  spec: Spec | undefined = { ...SPEC, generation: 2 }
+  assignment: Assignment | undefined = ASSIGNED
+  asked = 0
+  outcome = 'pending'
+  readonly #conditions = new Set<() => void>()
+  #reported: (document: ReadonlyMap<string, Document>) => void = () => undefined
+
+  constructor() {
+    const { clock, random } = systemSeams()
+    // A hundred times as fast.
+    const fast: Clock = { ...clock, timer: (delayMs, callback) => clock.timer(delayMs / 100, callback) }
+    const context = {
+      clock: fast,
+      random,
+      membership: { members: [{ node: 'a' }, { node: 'b' }], requireSession: () => this.#session() },
+      directory: {
+        spec: () => this.spec,
+        assignment: () => this.assignment,
+        until: (_token: string, condition: () => boolean) => this.#until(condition),
+      },
+      specs: {
+        change: async (_token: string, _signal: AbortSignal, change: (spec: Spec) => Spec) => {
+          this.asked += 1
+          if (this.spec === undefined) throw new Error('nobody knows the token')
+          this.spec = change(this.spec)
+          return this.spec
+        },
+      },
+    }
+    handOver('orders', 'b', context as unknown as HandoverContext, new AbortController().signal).then(
+      () => (this.outcome = 'done'),
+      (error: { code?: string; message: string }) => (this.outcome = error.code ?? error.message),
+    )
+  }
+
+  /** The documents change. */
+  hears(change: Partial<Assignment> | undefined): void {
+    this.assignment = change && { ...ASSIGNED, ...this.assignment, ...change }
+    for (const ask of [...this.#conditions]) ask()
+  }
+
+  /** Node b tells how its copy is. */
+  async reports(incarnation: number, serving: number): Promise<void> {
+    const name = `reports/b/${bucketOf('orders')}`
+    const tokens = [{ ...REPORT, incarnation, epoch: serving, serving }]
+    this.#reported(new Map([[name, { name, version: 1, bytes: reportDocument.encode({ member: 'b1', tokens }) }]]))
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+
+  /** The controller has carried out what was asked for, as b's epoch 2. */
+  async taken(): Promise<void> {
+    await eventually(() => this.spec?.handover?.to === 'b', 'it is asked for')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    this.hears({ epoch: 2, ...toB })
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+
+  ends(): Promise<string> {
+    return eventually(() => this.outcome !== 'pending' && this.outcome, 'an end')
+  }
+
+  #until(condition: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ask = (): void => {
+        try {
+          if (!condition()) return
+          resolve()
+        } catch (error) {
+          reject(error)
+        }
+        this.#conditions.delete(ask)
+      }
+      this.#conditions.add(ask)
+      ask()
+    })
+  }
+
+  #session(): Session {
+    const next = (): Promise<ReadonlyMap<string, Document>> => new Promise((resolve) => (this.#reported = resolve))
+    return {
+      async *watch() {
+        for (;;) yield await next()
+      },
+    } as unknown as Session
+  }
+}
+
+test('it is done when the other node serves what it was given, or something newer', async () => {
+  for (const [incarnation, serving] of [
+    [3, 2],
+    [3, 4],
+    [5, 1],
+  ] as const) {
+    const heard = new Heard()
+    await heard.taken()
+    await heard.reports(incarnation, serving)
+    expect(await heard.ends()).toBe('done')
+  }
+})
+
+test('what the other node served of an earlier incarnation, or epoch, is not it', async () => {
+  const heard = new Heard()
+  await heard.taken()
+  for (const [incarnation, serving] of [
+    [1, 9],
+    [3, 1],
+    [3, 0],
+  ] as const)
+    await heard.reports(incarnation, serving)
+  expect(heard.outcome).toBe('pending')
+  await heard.reports(3, 2)
+  expect(await heard.ends()).toBe('done')
+})
+
+test('it ends where another node is given the token: at a higher epoch, at the same one, and in a newer incarnation at a lower one', async () => {
+  const toA = { primary: ASSIGNED.primary, replicas: ['b'] }
+  for (const change of [{ epoch: 3 }, { epoch: 2 }, { incarnation: 5, epoch: 1 }]) {
+    const heard = new Heard()
+    await heard.taken()
+    heard.hears({ ...toA, ...change })
+    expect(await heard.ends()).toBe('KAGAMI_NO_COPY')
+  }
+})
+
+test('it ends where the other node loses the token, and nobody else can have it', async () => {
+  const heard = new Heard()
+  await heard.taken()
+  heard.hears({ primary: null, replicas: ['a', 'b'] })
+  expect(await heard.ends()).toBe('KAGAMI_NO_COPY')
+})
+
+test('it ends where the controller has given it up', async () => {
+  const heard = new Heard()
+  const wish = await eventually(() => heard.spec?.handover, 'it is asked for')
+  heard.hears({ handoverGivenUp: wish.nonce })
+  expect(await heard.ends()).toBe('KAGAMI_NO_COPY')
+})
+
+test('it ends where the token is to be held for its owner', async () => {
+  const heard = new Heard()
+  const wish = await eventually(() => heard.spec?.handover, 'it is asked for')
+  heard.spec = { ...SPEC, ...heard.spec, primary: 'self', owner: 'a', failover: 'hold' }
+  heard.hears({ handoverGivenUp: wish.nonce })
+  expect(await heard.ends()).toBe('KAGAMI_TOKEN_OWNED')
+})
+
+test('it is asked for again where the documents go back to before it', async () => {
+  const heard = new Heard()
+  await heard.taken()
+  heard.spec = { ...SPEC, generation: 2 }
+  heard.hears({ epoch: 1, primary: ASSIGNED.primary, replicas: ['b'] })
+  await eventually(() => heard.asked === 2 && heard.spec?.handover?.to === 'b', 'it is asked for again')
+  heard.hears({ epoch: 2, ...toB })
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  await heard.reports(3, 2)
+  expect(await heard.ends()).toBe('done')
+})
+
+test('it ends where the coordinator knows nothing of the token any more, and goes on where it comes back', async () => {
+  const lost = new Heard()
+  await lost.taken()
+  lost.spec = undefined
+  lost.hears(undefined)
+  expect(await lost.ends()).toBe('nobody knows the token')
+  const back = new Heard()
+  await back.taken()
+  back.hears(undefined)
+  back.hears({ epoch: 2, ...toB })
+  await back.reports(3, 2)
+  expect(await back.ends()).toBe('done')
+})
