@@ -155,14 +155,14 @@ test('it ends where the other node loses the token, and nobody else can have it'
 
 test('it ends where the controller has given it up', async () => {
   const heard = new Heard()
-  const wish = await eventually(() => heard.spec?.handover, 'it is asked for')
+  const wish = await eventually(() => heard.spec?.handover ?? undefined, 'it is asked for')
   heard.hears({ handoverGivenUp: wish.nonce })
   expect(await heard.ends()).toBe('KAGAMI_NO_COPY')
 })
 
 test('it ends where the token is to be held for its owner', async () => {
   const heard = new Heard()
-  const wish = await eventually(() => heard.spec?.handover, 'it is asked for')
+  const wish = await eventually(() => heard.spec?.handover ?? undefined, 'it is asked for')
   heard.spec = { ...SPEC, ...heard.spec, primary: 'self', owner: 'a', failover: 'hold' }
   heard.hears({ handoverGivenUp: wish.nonce })
   expect(await heard.ends()).toBe('KAGAMI_TOKEN_OWNED')
