@@ -18,6 +18,7 @@ export function expectEverythingHappened(sums: Readonly<Record<string, number>>)
     'releases',
     'restores',
     'replays',
+    'removals',
     'deletions',
     'suspensions',
     'expiries',

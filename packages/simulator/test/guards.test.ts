@@ -160,6 +160,26 @@ const guards: readonly (readonly [
     ],
   ],
   [
+    'nothing is ended on behalf of a spec that knew nothing of it',
+    ['S1'],
+    60,
+    [
+      {
+        file: 'runtime/token-specs.js',
+        guard: 'const alive = this.#survivor(token, found, current, adopt);',
+        instead: 'const alive = null;',
+      },
+      {
+        file: 'runtime/lifecycle-work.js',
+        guard: 'if (!isRemoved(spec, assignment.incarnation))',
+        instead:
+          'if (!isRemoved(spec, assignment.incarnation) && spec.generation <= generationOf(assignment.incarnation))',
+      },
+    ],
+    // A coordinator that forgets what is there, over and over.
+    { all: 0, wipe: 6, rollback: 6, rollbackFar: 6, crash: 3 },
+  ],
+  [
     'the node of the primary gets no second copy',
     ['S10'],
     20,

@@ -10,6 +10,7 @@ import type { Trace } from '../kernel/trace.js'
 import type { LogObserver, StoredLog, StoredRecord } from '../world/log-server.js'
 import type { StoreServer } from '../world/store-server.js'
 import { operationOf, type Ledger, type Operation } from './ledger.js'
+import { Removals } from './removals.js'
 import { agrees, judge, ruleState, type RuleState } from './rule.js'
 
 /** A token within one log. */
@@ -38,6 +39,7 @@ export class Ghost implements LogObserver {
   readonly #ledger: Ledger
   readonly #store: StoreServer
   readonly #keep: number
+  readonly #removals: Removals
   readonly #views = new Map<StoredLog, Map<string, View>>()
   /** By token and incarnation; the last one is of its present life. */
   readonly #sequences = new Map<string, Sequence[]>()
@@ -53,6 +55,7 @@ export class Ghost implements LogObserver {
     this.#ledger = ledger
     this.#store = store
     this.#keep = keep
+    this.#removals = new Removals(trace)
   }
 
   landed(log: StoredLog, record: StoredRecord): void {
@@ -60,6 +63,7 @@ export class Ghost implements LogObserver {
     if (frame.kind === 'skipped') return
     const view = this.#view(log, frame.token)
     if (view.forgotten && frame.kind === 'open' && !frame.deleted && log.start >= view.forgottenAt) this.#begins(view)
+    const { incarnation, deleted } = view.state
     const verdict = admit(view.state, frame.token, frame)
     const own = judge(view.rule, frame)
     this.#trace.count(`frame.${verdict}`)
@@ -71,9 +75,18 @@ export class Ghost implements LogObserver {
     if (verdict === 'gap' && view.state.incarnation > 0) {
       this.#trace.violation('S3', `${show(frame)} was written before its epoch was opened`)
     }
-    if (verdict === 'opened') view.openedAt = record.offset
+    if (verdict === 'opened') {
+      view.openedAt = record.offset
+      if (!view.state.deleted) this.#removals.began(frame.token, view.state.incarnation)
+      else if (!deleted) this.#removals.ended(frame.token, incarnation, this.#length(frame.token, incarnation))
+    }
     if (verdict === 'barrier') this.#began(log, view)
     if (verdict === 'data' && frame.kind === 'data') this.#apply(log, frame)
+  }
+
+  /** A client asks for the token's removal, and gives up after `forMs`. */
+  removalAsked(token: string, forMs: number): void {
+    this.#removals.asked(token, forMs)
   }
 
   /** A token that was forgotten begins anew, incarnations included: what is still under way to its former logs must not meet it there. */
@@ -241,6 +254,7 @@ export class Ghost implements LogObserver {
       this.#lives.set(token, this.lifeOf(token) + 1)
       this.#home.delete(token)
       this.#acknowledged.delete(token)
+      this.#removals.forget(token)
       for (const [log, views] of this.#views) {
         const view = views.get(token)
         if (view === undefined || view.forgotten) continue
@@ -310,6 +324,11 @@ export class Ghost implements LogObserver {
         (view = { token, state: emptyState(), rule: ruleState(), forgotten: false, forgottenAt: 0n, openedAt: 0n }),
       )
     return view
+  }
+
+  /** How many entries an incarnation of the token's present life holds. */
+  #length(token: string, incarnation: number): number {
+    return this.#sequences.get(key(token, incarnation))?.findLast(({ forgotten }) => !forgotten)?.ids.length ?? 0
   }
 
   #sequence(token: string, incarnation: number, address: string): Sequence {

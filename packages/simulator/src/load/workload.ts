@@ -29,6 +29,9 @@ export interface WorkloadOptions {
   readonly tokens: number
 }
 
+/** A call of the management kind has been given up by then, and nothing of it is under way any more. */
+const CALL_MS = 11_000
+
 class Aborted extends Error {}
 
 export class Workload {
@@ -96,6 +99,7 @@ export class Workload {
   remove(token: string): void {
     const node = this.#anyNode()
     if (node === undefined || this.#busy.has(token)) return
+    this.#options.ghost.removalAsked(token, CALL_MS)
     this.#call(node, token, 'remove', (signal) => node.kagami.remove(token, { signal }))
   }
 
@@ -118,7 +122,7 @@ export class Workload {
       this.#busy.delete(token)
     }
     // A process that dies or is paused answers nobody.
-    this.#options.world.scheduler.after(11_000, undefined, end)
+    this.#options.world.scheduler.after(CALL_MS, undefined, end)
     node.process.after(10_000, () => controller.abort(new Aborted(`${what} took too long`)))
     node.process.after(0, () => {
       act(controller.signal).then(
