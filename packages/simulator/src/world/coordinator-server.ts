@@ -124,7 +124,7 @@ export class CoordinatorServer {
     if (version !== expected) {
       throw new KagamiError('KAGAMI_VERSION_CONFLICT', `${name} has version ${version}, not ${expected}; read it again`)
     }
-    const document = { name, version: ++this.#version, bytes: bytes.slice() }
+    const document = { name, version: ++this.#version, bytes: Uint8Array.from(bytes) }
     this.#documents.set(name, document)
     this.#observer.wrote(document, session.process)
     this.#changed(`document ${name}`)

@@ -91,7 +91,7 @@ class SimTokenLog implements TokenLog {
     const { chance, trace } = world
     const call = new Call<Offset>(options.signal, this.#scope)
     // Some land after the call has settled, when the bytes are the caller's again.
-    const bytes = record.slice()
+    const bytes = Uint8Array.from(record)
     const fate = this.#fate()
     if (fate.name !== 'usual') trace.count(`fault.${fate.name}`)
     const fail = (afterMs: number): void => void process.after(afterMs, () => call.reject(fate.error ?? unavailable()))
@@ -225,7 +225,7 @@ class SimTokenLog implements TokenLog {
       const record = log.records[i]!
       bytes += record.bytes.length
       if (records.length > 0 && bytes > maxBytes) break
-      records.push({ offset: record.offset, bytes: record.bytes.slice() })
+      records.push({ offset: record.offset, bytes: Uint8Array.from(record.bytes) })
     }
     const last = first + records.length
     return { records, next: last === log.records.length ? log.end : records.at(-1)!.offset + 1n, end: log.end }

@@ -37,7 +37,8 @@ class SimSnapshotStore implements SnapshotStore {
     for await (const chunk of chunks) {
       options.signal.throwIfAborted()
       this.#scope.throwIfOver()
-      kept.push(chunk.slice())
+      // A copy, also of a Buffer, whose `slice` gives the same bytes again.
+      kept.push(Uint8Array.from(chunk))
       if (torn !== undefined && kept.length > torn) {
         trace.count('fault.snapshotTorn')
         if (chance.happens(0.5)) throw unavailable()
@@ -100,7 +101,7 @@ class SimSnapshotStore implements SnapshotStore {
       }
       options.signal.throwIfAborted()
       this.#scope.throwIfOver()
-      yield chunk.slice()
+      yield Uint8Array.from(chunk)
     }
     if (!stored.damaged) stored.readBack = true
   }
