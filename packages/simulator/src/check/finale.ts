@@ -68,12 +68,11 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
   const primary = cluster.primaryOf(token)
   const truth = ghost.truth(token)
   if (primary === undefined || truth === undefined) {
-    // Documents that were brought back may speak of a token that was deleted since: that is loud, and for people to clear up.
     const copies = cluster
       .ready()
       .flatMap(({ kagami }) => kagami.health().copies.filter((copy) => copy.token === token))
-    const located = cluster.ready().some(({ kagami }) => kagami.locate(token) !== undefined)
-    if (truth === undefined && located && copies.some((copy) => copy.phase === 'failed')) workload.remove(token)
+    const located = cluster.ready().map(({ kagami }) => kagami.locate(token)?.incarnation ?? 0)
+    if (isForPeople(truth, Math.max(0, ...located), copies)) workload.remove(token)
     else workload.ensure(token)
     return waitsFor(`${token} has no primary`)
   }
@@ -94,6 +93,19 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
     return problem === undefined ? [] : waitsFor(`${name}'s copy of ${token} ${problem}`)
   })
   return [...different, ...crowded(options, token, isGuest(options, token, holders[0]!) ? holders.slice(1) : holders)]
+}
+
+/**
+ * Whether the documents speak of what was deleted since: documents that were brought back may, which is loud, and for people to clear up. The log then shows
+ * nothing alive, or only a late copy of the frame that opened an older incarnation, which holds nothing. `located` is the incarnation that nodes are told of.
+ */
+export function isForPeople(
+  truth: { readonly incarnation: number; readonly length: number } | undefined,
+  located: number,
+  copies: readonly { readonly phase: string }[],
+): boolean {
+  if (located === 0 || !copies.some(({ phase }) => phase === 'failed')) return false
+  return truth === undefined || (truth.length === 0 && truth.incarnation < located)
 }
 
 /**

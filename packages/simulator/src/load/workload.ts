@@ -38,8 +38,8 @@ export class Workload {
   readonly #options: WorkloadOptions
   readonly tokens: readonly string[]
   readonly #settings = new Map<string, TokenOptions>()
-  /** Tokens that a call is under way for, so that calls of one kind do not pile up. */
-  readonly #busy = new Set<string>()
+  /** Tokens that a call is under way for, so that calls of one kind do not pile up, and what gives it up where it may be. */
+  readonly #busy = new Map<string, (() => void) | undefined>()
   #on = true
 
   constructor(options: WorkloadOptions) {
@@ -95,9 +95,10 @@ export class Workload {
     trace.count('creations')
   }
 
-  /** Removes what the documents say of a token that is not there any more. */
+  /** Removes what the documents say of a token that is not there any more. Who asks for it meanwhile would wait in vain, and gives up; then it is to be called again. */
   remove(token: string): void {
     const node = this.#anyNode()
+    this.#busy.get(token)?.()
     if (node === undefined || this.#busy.has(token)) return
     this.#options.ghost.removalAsked(token, CALL_MS)
     this.#call(node, token, 'remove', (signal) => node.kagami.remove(token, { signal }))
@@ -113,7 +114,8 @@ export class Workload {
   ): void {
     const { trace } = this.#options.world
     const controller = new AbortController()
-    this.#busy.add(token)
+    const giveUp = (): void => controller.abort(new Aborted(`${what} is given up`))
+    this.#busy.set(token, what === 'token' ? () => node.process.after(0, giveUp) : undefined)
     trace.add(node.process.label, `${what} ${token}`)
     let over = false
     const end = (): void => {
