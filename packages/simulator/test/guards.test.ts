@@ -171,9 +171,9 @@ const guards: readonly (readonly [
       },
       {
         file: 'runtime/lifecycle-work.js',
-        guard: 'if (!isRemoved(spec, assignment.incarnation))',
+        guard: 'if (isRemoved(spec, assignment.incarnation)) {',
         instead:
-          'if (!isRemoved(spec, assignment.incarnation) && spec.generation <= generationOf(assignment.incarnation))',
+          'if (isRemoved(spec, assignment.incarnation) || spec.generation > generationOf(assignment.incarnation)) {',
       },
     ],
     // A coordinator that forgets what is there, over and over.
