@@ -108,6 +108,16 @@ export class TestCluster implements AsyncDisposable {
     return undefined
   }
 
+  /** The node that serves the token, once what it holds is up to date. */
+  async serving(token: string, incarnation: number): Promise<Kagami<number>> {
+    const node = await eventually(() => {
+      const primary = this.primary(token)
+      return primary !== undefined && primary.locate(token)?.incarnation === incarnation && primary
+    }, `a primary of incarnation ${incarnation}`)
+    await node.get(token)?.sync()
+    return node
+  }
+
   /** What the coordinator's document says of a token. */
   assignment(token: string): Assignment | undefined {
     const bytes = this.#document(`assignments/${bucketOf(token)}`)

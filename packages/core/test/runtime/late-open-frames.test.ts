@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { encodeFrame } from '../../src/engine/frame.js'
-import { KagamiError, type Kagami, type Token } from '../../src/index.js'
+import { KagamiError, type Token } from '../../src/index.js'
 import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 const often = { snapshotting: { everyEntries: 50 } }
@@ -21,16 +21,6 @@ function writeMany(token: Token<number>, count: number): Promise<void> {
 
 const served = (cluster: TestCluster) => eventually(() => cluster.primary('orders'), 'a primary')
 
-/** The node that serves the token, once what it holds is up to date. */
-async function serving(cluster: TestCluster, token: string, incarnation: number): Promise<Kagami<number>> {
-  const node = await eventually(() => {
-    const primary = cluster.primary(token)
-    return primary !== undefined && primary.locate(token)?.incarnation === incarnation && primary
-  }, `a primary of incarnation ${incarnation}`)
-  await node.get(token)?.sync()
-  return node
-}
-
 /** What a controller that was deposed long ago had under way: its open frame lands only now. */
 async function landsLate(cluster: TestCluster, token: string, incarnation: number, address: string): Promise<void> {
   const { signal } = new AbortController()
@@ -41,6 +31,16 @@ async function landsLate(cluster: TestCluster, token: string, incarnation: numbe
   const frame = encodeFrame({ kind: 'open', token, incarnation, deleted: false, address, identity, timeMs: 0 })
   await opened.append(frame, { signal })
   await log.stop()
+}
+
+/** The log that the token would be given beside the one that it has. */
+async function emptyLog(cluster: TestCluster, inUse: string): Promise<string> {
+  const { signal } = new AbortController()
+  const log = cluster.world.commitLog()
+  await log.start({ cluster: 'test', node: 'late', logger: console, signal })
+  const address = await log.allocate('orders', new Set([inUse]), { signal })
+  await log.stop()
+  return address
 }
 
 /** A token that nothing is known of any more but what its log says. */
@@ -61,12 +61,7 @@ async function forgottenOrders(cluster: TestCluster): Promise<{ readonly address
 test('S1: an incarnation that was only opened hides none that was written to, though it is newer', async () => {
   await using cluster = new TestCluster()
   const { address, forget } = await forgottenOrders(cluster)
-  const log = cluster.world.commitLog()
-  const { signal } = new AbortController()
-  await log.start({ cluster: 'test', node: 'x', logger: console, signal })
-  const other = await log.allocate('orders', new Set([address]), { signal })
-  await log.stop()
-  await landsLate(cluster, 'orders', 7, other)
+  await landsLate(cluster, 'orders', 7, await emptyLog(cluster, address))
   await forget()
   const b = await cluster.start('b')
   const orders = await b.token('orders', { replicas: 0, adopt: true })
@@ -130,7 +125,7 @@ test('S1, S3: documents that have gone back revive no incarnation of which only 
   const promoted: number[] = []
   const b = await cluster.start('b')
   b.on('promoted', (event) => promoted.push(event.incarnation))
-  const node = await serving(cluster, 'orders', incarnation)
+  const node = await cluster.serving('orders', incarnation)
   expect(node).toBe(b)
   expect(lines(b.get('orders'))).toEqual(['one', 'two'])
   expect(promoted).toEqual([incarnation])
@@ -141,12 +136,7 @@ test('S1: a token that only documents speak for is not given up for an incarnati
   const a = await cluster.start('a')
   await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
   const { address } = cluster.assignment('orders')!.log
-  const log = cluster.world.commitLog()
-  const { signal } = new AbortController()
-  await log.start({ cluster: 'test', node: 'x', logger: console, signal })
-  const other = await log.allocate('orders', new Set([address]), { signal })
-  await log.stop()
-  await landsLate(cluster, 'orders', 7, other)
+  await landsLate(cluster, 'orders', 7, await emptyLog(cluster, address))
   await cluster.stop('a')
   const b = await cluster.start('b')
   await eventually(() => b.get('orders')?.role === 'primary', 'it is served')

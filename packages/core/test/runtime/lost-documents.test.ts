@@ -20,16 +20,6 @@ async function write(token: Token<number> | undefined, ...entries: string[]): Pr
   for (const entry of entries) await token?.replicate(bytes(entry))
 }
 
-/** The node that serves the token, once what it holds is up to date. */
-async function serving(cluster: TestCluster, token: string, incarnation: number): Promise<Kagami<number>> {
-  const node = await eventually(() => {
-    const primary = cluster.primary(token)
-    return primary !== undefined && primary.locate(token)?.incarnation === incarnation && primary
-  }, `a primary of incarnation ${incarnation}`)
-  await node.get(token)?.sync()
-  return node
-}
-
 async function twoCopies(cluster: TestCluster): Promise<readonly [Kagami<number>, Kagami<number>]> {
   const a = await cluster.start('a')
   const b = await cluster.start('b')
@@ -46,7 +36,7 @@ test('S1: a token whose assignment is lost goes on where it was, in the log that
   const before = cluster.assignment('orders')
   coordination.restore(without(coordination.backup(), 'assignments/'))
   await eventually(() => cluster.assignment('orders')?.primary, 'an assignment again')
-  const node = await serving(cluster, 'orders', 1)
+  const node = await cluster.serving('orders', 1)
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
   expect(cluster.assignment('orders')).toMatchObject({ incarnation: 1, log: before?.log })
@@ -62,7 +52,7 @@ test('S1: the same when no node is left that remembers it', async () => {
   coordination.restore(without(coordination.backup(), 'assignments/'))
   const b = await cluster.start('b')
   await b.token('orders', { replicas: 0, primary: 'self' })
-  const node = await serving(cluster, 'orders', 1)
+  const node = await cluster.serving('orders', 1)
   expect(lines(node.get('orders'))).toEqual(['one', 'two'])
 })
 
@@ -124,7 +114,7 @@ test.each([
   cluster.world.coordination.restore(backup)
   await eventually(() => cluster.assignment('orders')?.incarnation === 3, 'the assignment is healed')
   await eventually(() => cluster.spec('orders')?.generation === 2, 'the spec is put back')
-  const node = await serving(cluster, 'orders', 3)
+  const node = await cluster.serving('orders', 3)
   expect(copies, 'the copy is neither dropped nor opened again').toEqual([])
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
@@ -147,7 +137,7 @@ test.each([
   expect(cluster.world.logs.records(address).length).toBeGreaterThan(3)
   await eventually(() => cluster.spec('orders')?.removed === false, 'the spec follows the log')
   await a.token('orders', { replicas: 0, primary: 'self' })
-  const node = await serving(cluster, 'orders', 3)
+  const node = await cluster.serving('orders', 3)
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
 })
@@ -167,7 +157,7 @@ test.each([
   const { incarnation } = cluster.assignment('orders') ?? { incarnation: 0 }
   cluster.world.coordination.restore(backup)
   await eventually(() => cluster.assignment('orders')?.incarnation === incarnation, 'the assignment is healed')
-  const node = await serving(cluster, 'orders', incarnation)
+  const node = await cluster.serving('orders', incarnation)
   await write(node.get('orders'), 'three')
   expect(lines(node.get('orders'))).toEqual(['one', 'two', 'three'])
   await eventually(() => cluster.spec('orders')?.removed === false, 'the spec is put back')
@@ -193,7 +183,7 @@ test('S1: documents from before a token was removed and created again elsewhere 
   const a = await cluster.start('a')
   await eventually(() => cluster.assignment('orders')?.incarnation === 3, 'the assignment is healed')
   await a.token('orders', { replicas: 0, primary: 'self' })
-  const node = await serving(cluster, 'orders', 3)
+  const node = await cluster.serving('orders', 3)
   expect(lines(node.get('orders'))).toEqual(['one', 'two'])
 })
 
@@ -280,7 +270,7 @@ test('S1: documents of the moment when a token was to be opened take nothing fro
   await removed(cluster, 'other')
   const { log } = cluster.assignment('orders') ?? {}
   const a = await goneBack(cluster, backup)
-  const node = await serving(cluster, 'orders', 3)
+  const node = await cluster.serving('orders', 3)
   expect(node).toBe(a)
   expect(lines(node.get('orders'))).toEqual(['one', 'two'])
   expect(cluster.assignment('orders')).toMatchObject({ incarnation: 3, log })
