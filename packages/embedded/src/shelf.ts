@@ -2,7 +2,8 @@
  * One folder of a few versioned documents: each version is a file of its own, and the one of the greatest number counts. Writing is
  * giving a whole, synced file the next version's name, which the system lets exactly one do. So no writer ever waits for another.
  */
-import { readFile, stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { KagamiError } from '@kagami/core/contract'
 import type { Document } from '@kagami/core/contract'
@@ -95,7 +96,7 @@ export class Shelf {
     if (this.#lists.running !== undefined) return this.#lists.running
     if (!thorough) return this.#newest
     if (!this.#settled) return this.list()
-    const state = await stateOf(this.#folder)
+    const state = stateOf(this.#folder)
     const same = state.identity === this.#seenIn.identity && state.changedMs === this.#seenIn.changedMs
     return same ? this.#newest : this.list()
   }
@@ -105,7 +106,7 @@ export class Shelf {
       // Before the look, so that what changes during it is looked for again.
       this.#told = false
       const atMs = Date.now()
-      const state = await stateOf(this.#folder)
+      const state = stateOf(this.#folder)
       try {
         const documents = await this.#loadAll(await this.#versions.ask(), state.identity === this.#seenIn.identity)
         if (documents === undefined) continue
@@ -153,7 +154,7 @@ export class Shelf {
 
   /** Another process may have made this folder, and the one that it is in, just now, and not synced their names yet. */
   async #makeDurable(): Promise<void> {
-    const { identity } = await stateOf(this.#folder)
+    const { identity } = stateOf(this.#folder)
     if (identity === this.#durable) return
     await syncFolder(dirname(this.#folder))
     await syncFolder(dirname(dirname(this.#folder)))
@@ -215,10 +216,14 @@ interface FolderState {
 
 const nowhere: FolderState = { identity: '', changedMs: 0 }
 
-async function stateOf(folder: string): Promise<FolderState> {
+/**
+ * Synchronous: it is asked of dozens of folders twice a second, for which the system has the answer in memory, and a way through the thread pool costs
+ * twenty times as much.
+ */
+function stateOf(folder: string): FolderState {
   try {
-    const { ino, birthtimeMs, mtimeMs } = await stat(folder)
-    return { identity: `${ino} ${birthtimeMs}`, changedMs: mtimeMs }
+    const found = statSync(folder, { throwIfNoEntry: false })
+    return found === undefined ? nowhere : { identity: `${found.ino} ${found.birthtimeMs}`, changedMs: found.mtimeMs }
   } catch {
     // What it is that can't be looked at, a look tells.
     return nowhere
