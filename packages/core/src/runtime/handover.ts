@@ -36,7 +36,9 @@ export async function handOver(
   let taken = { incarnation: 0, epoch: 0 }
   /** The handover that was wanted before this one; undefined before this one is asked for. */
   let before: string | null | undefined
-  /** Another handover that was asked for after this one. */
+  /** This node has heard of it: what it hears since is newer. Until then it may hear of any that was wanted before. */
+  let heard = false
+  /** Another handover that was asked for after this one, in a spec that is newer than it. */
   const later = ({ handover }: Spec): Spec['handover'] =>
     before === undefined || handover?.nonce === nonce || handover?.nonce === before ? null : handover
   const refuseOther = (spec: Spec): void => {
@@ -59,15 +61,17 @@ export async function handOver(
     done: () => {
       const spec = directory.spec(token)
       if (spec?.removed) throw unknownToken(token)
+      heard ||= spec?.handover?.nonce === nonce
       const assignment = directory.assignment(token)
-      const followed = (spec === undefined ? null : later(spec))?.nonce ?? nonce
+      const followed = (heard && spec !== undefined ? later(spec) : null)?.nonce ?? nonce
       if (spec?.handover?.nonce === followed) refuseHeld(spec, to)
       if (assignment?.handoverGivenUp === followed) throw lostTarget(token, to)
       if (assignment?.primary?.node === to) {
         taken = assignment
         return true
       }
-      if (spec !== undefined) refuseOther(spec)
+      // Where this one was overtaken before this node has heard of it, the next look at the document tells.
+      if (heard && spec !== undefined) refuseOther(spec)
       return false
     },
   }

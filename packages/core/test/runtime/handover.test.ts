@@ -23,13 +23,18 @@ const toB = { primary: { node: 'b', member: 'b1' }, replicas: ['a'] }
 /** What a node hears of the token `orders`, and a handover of it to b. */
 class Heard {
   spec: Spec | undefined = { ...SPEC, generation: 2 }
+  /** What this node hears instead, as long as it hears late. */
+  late: Spec | undefined
   assignment: Assignment | undefined = ASSIGNED
   asked = 0
   outcome = 'pending'
   readonly #conditions = new Set<() => void>()
   #reported: (document: ReadonlyMap<string, Document>) => void = () => undefined
 
-  constructor() {
+  constructor(wanted: { readonly before?: Spec['handover']; readonly late?: Spec['handover'] } = {}) {
+    const { before, late } = wanted
+    if (before !== undefined) this.spec = { ...SPEC, generation: 2, handover: before }
+    if (late !== undefined) this.late = { ...SPEC, generation: 2, handover: late }
     const { clock, random } = systemSeams()
     // A hundred times as fast.
     const fast: Clock = { ...clock, timer: (delayMs, callback) => clock.timer(delayMs / 100, callback) }
@@ -38,7 +43,7 @@ class Heard {
       random,
       membership: { members: [{ node: 'a' }, { node: 'b' }], requireSession: () => this.#session() },
       directory: {
-        spec: () => this.spec,
+        spec: () => this.late ?? this.spec,
         assignment: () => this.assignment,
         until: (_token: string, condition: () => boolean) => this.#until(condition),
       },
@@ -192,4 +197,27 @@ test('it ends where the coordinator knows nothing of the token any more, and goe
   back.hears({ epoch: 2, ...toB })
   await back.reports(3, 2)
   expect(await back.ends()).toBe('done')
+})
+
+test('one that was wanted before the one before it does not end it, though this node hears of that late', async () => {
+  const heard = new Heard({ before: { to: 'b', nonce: 'second' }, late: { to: 'c', nonce: 'first' } })
+  await eventually(() => heard.asked > 0, 'it is asked for')
+  heard.hears({ replicas: ['b', 'c'] })
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  expect(heard.outcome).toBe('pending')
+  heard.late = undefined
+  await heard.taken()
+  await heard.reports(3, 2)
+  expect(await heard.ends()).toBe('done')
+})
+
+test('one that is wanted after it ends it, also where this node has never heard of it itself', async () => {
+  for (const late of [undefined, { to: 'c', nonce: 'first' }]) {
+    const heard = new Heard(late === undefined ? {} : { late })
+    await eventually(() => heard.asked > 0 && heard.spec?.handover?.to === 'b', 'it is asked for')
+    heard.hears({})
+    heard.spec = { ...SPEC, generation: 2, handover: { to: 'c', nonce: 'third' } }
+    heard.hears({})
+    expect(await heard.ends()).toBe('KAGAMI_SUPERSEDED')
+  }
 })
