@@ -9,9 +9,9 @@ import type { Document } from '@kagami/core/contract'
 import { namesIn } from './disk.js'
 import { coordinatorError } from './errors.js'
 import type { Folder } from './folder.js'
+import { Following } from './following.js'
 import { Gate } from './gate.js'
 import { documentFile, kindFolder, kindOf, kindOfFolder } from './names.js'
-import { Pulse } from './pulse.js'
 import { Shelf } from './shelf.js'
 
 /** So many are read or written at once. A thousand of them would keep the session's beats waiting for a thread until it expires. */
@@ -20,17 +20,13 @@ const atOnce = 16
 /** The documents of each kind lie on so many shelves. */
 const shelvesPerKind = 16
 
-/** How often everything that is followed is looked at, whatever was told: a message may be lost, and a folder may be changed by hand. */
-const thoroughMs = 400
-
 export class Documents {
   readonly #folder: string
   readonly #home: Folder
   readonly #gate = new Gate(atOnce)
   /** By kind, as far as they were asked for, heard of, or found. */
   readonly #kinds = new Map<string, readonly Shelf[]>()
-  /** By the prefix that is followed: there are as many as kinds of documents. */
-  readonly #followed = new Map<string, { readonly changes: Pulse; thoroughAtMs: number }>()
+  readonly #following = new Set<Following>()
 
   constructor(folder: string, home: Folder) {
     this.#folder = folder
@@ -48,40 +44,26 @@ export class Documents {
     return this.#gate.run(() => shelf.write(name, bytes, expected))
   }
 
-  /** All documents whose name begins with `prefix`, by name, as of now. One that has not changed is the same object as before. */
-  async list(prefix: string): Promise<ReadonlyMap<string, Document>> {
+  /**
+   * Follows the documents whose name begins with `prefix`, until it is ended.
+   * @throws KAGAMI_BAD_OPTION
+   */
+  follow(prefix: string): Following {
     if (prefix !== '') checked(prefix)
-    this.#follow(prefix).thoroughAtMs = performance.now()
-    return this.#gather(prefix, (shelf) => shelf.list())
-  }
-
-  /** As `list`, but looks only at what has changed, as far as somebody has told of it; every now and then at everything. */
-  async changed(prefix: string): Promise<ReadonlyMap<string, Document>> {
-    const followed = this.#follow(prefix)
-    const thorough = performance.now() - followed.thoroughAtMs > thoroughMs
-    if (thorough) followed.thoroughAtMs = performance.now()
-    return this.#gather(prefix, (shelf) => shelf.changed(thorough), thorough)
-  }
-
-  /** Beats when a document whose name begins with `prefix` may have changed. */
-  changes(prefix: string): Pulse {
-    return this.#follow(prefix).changes
+    const following = new Following(prefix, {
+      all: () => this.#gather(prefix, (shelf) => shelf.list()),
+      changed: (thorough) => this.#gather(prefix, (shelf) => shelf.changed(thorough), thorough),
+      ended: () => this.#following.delete(following),
+    })
+    this.#following.add(following)
+    return following
   }
 
   /** Somebody has written a document. */
   told(name: string): void {
     if (documentFile(name) === undefined) return
     this.#shelfOf(name).told()
-    for (const [prefix, { changes }] of this.#followed) if (name.startsWith(prefix)) changes.beat()
-  }
-
-  #follow(prefix: string): { readonly changes: Pulse; thoroughAtMs: number } {
-    let followed = this.#followed.get(prefix)
-    if (followed === undefined) {
-      followed = { changes: new Pulse(), thoroughAtMs: -Infinity }
-      this.#followed.set(prefix, followed)
-    }
-    return followed
+    for (const following of this.#following) following.told(name)
   }
 
   async #gather(

@@ -147,13 +147,16 @@ export class EmbeddedSession implements Session {
     })
   }
 
-  watch(prefix: string, { signal }: CallOptions): AsyncIterable<ReadonlyMap<string, Document>> {
-    const { documents } = this.#parts
+  async *watch(prefix: string, { signal }: CallOptions): AsyncGenerator<ReadonlyMap<string, Document>, void, void> {
+    const following = this.#parts.documents.follow(prefix)
+    const look = (): Promise<ReadonlyMap<string, Document>> => following.look()
     const same = (a: ReadonlyMap<string, Document>, b: ReadonlyMap<string, Document>): boolean =>
       a.size === b.size && [...b].every(([name, document]) => a.get(name) === document)
-    const first = (): Promise<ReadonlyMap<string, Document>> => documents.list(prefix)
-    const later = (): Promise<ReadonlyMap<string, Document>> => documents.changed(prefix)
-    return this.#watch(signal, documents.changes(prefix), first, same, later)
+    try {
+      yield* this.#watch(signal, following.changes, look, same, look)
+    } finally {
+      following.end()
+    }
   }
 
   close(): Promise<void> {

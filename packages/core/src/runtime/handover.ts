@@ -1,5 +1,5 @@
 /** A handover that an application asks for: wishes for it, and follows it until the other node serves. The controller carries it out. */
-import { badOption, KagamiError, type Clock, type Random } from '../contract/index.js'
+import { badOption, isKagamiError, KagamiError, type Clock, type Random } from '../contract/index.js'
 import { compareEpochs } from '../engine/admission.js'
 import { bucketOf, reportDocument, type CopyReport, type Spec } from '../engine/documents.js'
 import { carriedOut, type Wish } from './carried-out.js'
@@ -8,7 +8,7 @@ import type { Directory } from './directory.js'
 import { refuseHeld } from './holdings.js'
 import type { Membership } from './membership.js'
 import type { SpecChanges } from './spec-changes.js'
-import { linkedAbort, sleep } from './waiting.js'
+import { backoffMs, linkedAbort, sleep } from './waiting.js'
 
 export interface HandoverContext {
   readonly membership: Pick<Membership, 'members' | 'requireSession'>
@@ -20,7 +20,7 @@ export interface HandoverContext {
 
 /**
  * Resolves when `to` serves the token.
- * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_UNKNOWN, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SUPERSEDED, KAGAMI_SESSION_LOST, the signal's reason
+ * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_UNKNOWN, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SUPERSEDED, the signal's reason
  */
 export async function handOver(
   token: string,
@@ -87,7 +87,7 @@ async function untilServing(
   token: string,
   node: string,
   taken: { readonly incarnation: number; readonly epoch: number },
-  { membership, directory, clock }: HandoverContext,
+  { membership, directory, clock, random }: HandoverContext,
   signal: AbortSignal,
 ): Promise<'serves' | 'undone'> {
   const link = linkedAbort(signal)
@@ -114,12 +114,20 @@ async function untilServing(
   }
   const reported = async (): Promise<'serves'> => {
     const name = `reports/${node}/${bucketOf(token)}`
-    for await (const documents of membership.requireSession().watch(name, { signal: link.signal })) {
-      const document = documents.get(name)
-      const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
-      if (reports.some((report) => report.token === token && serves(report, taken))) return 'serves'
+    for (let failures = 0; ; failures++) {
+      try {
+        for await (const documents of membership.requireSession().watch(name, { signal: link.signal })) {
+          const document = documents.get(name)
+          const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
+          if (reports.some((report) => report.token === token && serves(report, taken))) return 'serves'
+        }
+      } catch (error) {
+        link.signal.throwIfAborted()
+        // The node's next session tells.
+        if (!isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+      }
+      await sleep(clock, backoffMs(failures, { first: 50, longest: 1000 }, random), link.signal)
     }
-    return new Promise<never>(() => undefined)
   }
   try {
     return await Promise.race([reported(), undone(), lost()])

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { Document, Session } from '../../src/contract/index.js'
 import { bucketOf, reportDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
-import { systemSeams, type Clock } from '../../src/index.js'
+import { KagamiError, systemSeams, type Clock } from '../../src/index.js'
 import { handOver, type HandoverContext } from '../../src/runtime/handover.js'
 import { REPORT, SPEC } from '../engine/scenario.js'
 import { eventually } from './harness.js'
@@ -20,6 +20,11 @@ const ASSIGNED: Assignment = {
 }
 const toB = { primary: { node: 'b', member: 'b1' }, replicas: ['a'] }
 
+/** Lets everything go on that waits for nothing but its turn. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** What a node hears of the token `orders`, and a handover of it to b. */
 class Heard {
   spec: Spec | undefined = { ...SPEC, generation: 2 }
@@ -29,6 +34,8 @@ class Heard {
   asked = 0
   outcome = 'pending'
   readonly #conditions = new Set<() => void>()
+  /** How the next watches of the reports end, instead of telling anything. */
+  readonly watchesEnd: ('lost' | 'by itself')[] = []
   #reported: (document: ReadonlyMap<string, Document>) => void = () => undefined
 
   constructor(wanted: { readonly before?: Spec['handover']; readonly late?: Spec['handover'] } = {}) {
@@ -73,15 +80,15 @@ class Heard {
     const name = `reports/b/${bucketOf('orders')}`
     const tokens = [{ ...REPORT, incarnation, epoch: serving, serving }]
     this.#reported(new Map([[name, { name, version: 1, bytes: reportDocument.encode({ member: 'b1', tokens }) }]]))
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await turns()
   }
 
   /** The controller has carried out what was asked for, as b's epoch 2. */
   async taken(): Promise<void> {
     await eventually(() => this.spec?.handover?.to === 'b', 'it is asked for')
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await turns()
     this.hears({ epoch: 2, ...toB })
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await turns()
   }
 
   ends(): Promise<string> {
@@ -106,8 +113,12 @@ class Heard {
 
   #session(): Session {
     const next = (): Promise<ReadonlyMap<string, Document>> => new Promise((resolve) => (this.#reported = resolve))
+    const ends = (): 'lost' | 'by itself' | undefined => this.watchesEnd.shift()
     return {
       async *watch() {
+        const end = ends()
+        if (end === 'lost') throw new KagamiError('KAGAMI_SESSION_LOST', 'the session is over')
+        if (end === 'by itself') return
         for (;;) yield await next()
       },
     } as unknown as Session
@@ -180,7 +191,7 @@ test('it is asked for again where the documents go back to before it', async () 
   heard.hears({ epoch: 1, primary: ASSIGNED.primary, replicas: ['b'] })
   await eventually(() => heard.asked === 2 && heard.spec?.handover?.to === 'b', 'it is asked for again')
   heard.hears({ epoch: 2, ...toB })
-  await new Promise((resolve) => setTimeout(resolve, 10))
+  await turns()
   await heard.reports(3, 2)
   expect(await heard.ends()).toBe('done')
 })
@@ -203,7 +214,7 @@ test('one that was wanted before the one before it does not end it, though this 
   const heard = new Heard({ before: { to: 'b', nonce: 'second' }, late: { to: 'c', nonce: 'first' } })
   await eventually(() => heard.asked > 0, 'it is asked for')
   heard.hears({ replicas: ['b', 'c'] })
-  await new Promise((resolve) => setTimeout(resolve, 10))
+  await turns()
   expect(heard.outcome).toBe('pending')
   heard.late = undefined
   await heard.taken()
@@ -220,4 +231,16 @@ test('one that is wanted after it ends it, also where this node has never heard 
     heard.hears({})
     expect(await heard.ends()).toBe('KAGAMI_SUPERSEDED')
   }
+})
+
+test('it outlives the session in which its end was watched for, and a watch that ends by itself', async () => {
+  const heard = new Heard()
+  heard.watchesEnd.push('lost', 'by itself', 'lost')
+  await heard.taken()
+  await eventually(() => heard.watchesEnd.length === 0, 'it watches again')
+  await eventually(async () => {
+    await heard.reports(3, 2)
+    return heard.outcome !== 'pending'
+  }, 'an end')
+  expect(heard.outcome).toBe('done')
 })

@@ -1,0 +1,134 @@
+/** Documents that several processes change, here by two views of one folder: what a watch sees, whoever tells it or does not. */
+import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Documents } from '../src/documents.js'
+import { openFolder, type Folder } from '../src/folder.js'
+import type { Following } from '../src/following.js'
+import { ownIdentity } from '../src/process-identity.js'
+import { testFolder } from './support.js'
+
+let folder: Folder
+/** Who writes, and who watches. */
+let writer: Documents
+let watcher: Documents
+let nowMs = 0
+
+beforeEach(async () => {
+  folder = await openFolder(await testFolder(), 'test', ownIdentity())
+  writer = new Documents(folder.documents, folder)
+  watcher = new Documents(folder.documents, folder)
+  nowMs = 1_000
+  vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
+})
+
+afterEach(() => vi.restoreAllMocks())
+
+const write = (name: string, text: string, expected?: number): Promise<number | undefined> =>
+  writer.write(name, Buffer.from(text), expected)
+
+async function seen(following: Following): Promise<Record<string, string>> {
+  const found = await following.look()
+  return Object.fromEntries([...found].map(([name, { bytes }]) => [name, Buffer.from(bytes).toString()]))
+}
+
+/** So long after the last thorough look that the next one is thorough. */
+function later(): void {
+  nowMs += 500
+}
+
+async function shelfOf(name: string): Promise<string> {
+  const kind = join(folder.documents, '@x+')
+  for (const shelf of await readdir(kind)) {
+    const path = join(kind, shelf)
+    if ((await readdir(path)).some((file) => file.startsWith(`${name.replace('/', '+')}@`))) return path
+  }
+  throw new Error(`no folder holds ${name}`)
+}
+
+/** As if the folder had last been changed at that time. */
+async function changedAt(path: string, at: Date): Promise<void> {
+  await utimes(path, at, at)
+}
+
+test('a change that somebody tells of is seen at once, and those who were told of others are left alone', async () => {
+  await write('x/a', 'one')
+  const [x, y] = [watcher.follow('x/'), watcher.follow('y/')]
+  expect([await seen(x), await seen(y)]).toEqual([{ 'x/a': 'one' }, {}])
+  await write('x/a', 'two', 1)
+  expect(await seen(x)).toEqual({ 'x/a': 'one' })
+  const before = [x.changes.count, y.changes.count]
+  watcher.told('x/a')
+  expect([x.changes.count, y.changes.count]).toEqual([before[0]! + 1, before[1]])
+  expect(await seen(x)).toEqual({ 'x/a': 'two' })
+})
+
+test('a change that nobody tells of is seen by a thorough look, also the first document of its kind', async () => {
+  const all = watcher.follow('')
+  expect(await seen(all)).toEqual({})
+  await write('x/a', 'one')
+  later()
+  expect(await seen(all)).toEqual({ 'x/a': 'one' })
+  await changedAt(await shelfOf('x/a'), new Date(Date.now() - 60_000))
+  later()
+  expect(await seen(all)).toEqual({ 'x/a': 'one' })
+  await write('x/a', 'two', 1)
+  later()
+  expect(await seen(all)).toEqual({ 'x/a': 'two' })
+})
+
+test('it is seen also where the folder shows no other time, since the one before was a short while ago', async () => {
+  await write('x/a', 'one')
+  const path = await shelfOf('x/a')
+  const { mtime } = await stat(path)
+  await changedAt(path, mtime)
+  const x = watcher.follow('x/')
+  expect(await seen(x)).toEqual({ 'x/a': 'one' })
+  await write('x/a', 'two', 1)
+  await changedAt(path, mtime)
+  later()
+  expect(await seen(x)).toEqual({ 'x/a': 'two' })
+})
+
+test('two who follow the same are both shown a change of which both were told once', async () => {
+  await write('x/a', 'one')
+  const both = [watcher.follow('x/'), watcher.follow('x/a')]
+  await Promise.all(both.map(seen))
+  await write('x/a', 'two', 1)
+  watcher.told('x/a')
+  expect(await Promise.all(both.map(seen))).toEqual([{ 'x/a': 'two' }, { 'x/a': 'two' }])
+})
+
+test('a folder that was put in the place of another is read anew, though its versions are the same', async () => {
+  await write('x/a', 'one')
+  const x = watcher.follow('x/')
+  expect(await seen(x)).toEqual({ 'x/a': 'one' })
+  const backup = `${folder.documents}.backup`
+  await rename(folder.documents, backup)
+  await mkdir(folder.documents)
+  await new Documents(folder.documents, folder).write('x/a', Buffer.from('of another'), undefined)
+  later()
+  expect(await seen(x)).toEqual({ 'x/a': 'of another' })
+  await rm(folder.documents, { recursive: true })
+  later()
+  expect(await seen(x)).toEqual({})
+})
+
+test('what could not be seen at first is not taken for nothing', async () => {
+  await write('x/a', 'one')
+  const away = `${folder.documents}.away`
+  await rename(folder.documents, away)
+  await writeFile(folder.documents, 'no folder')
+  const x = watcher.follow('x/')
+  await expect(x.look()).rejects.toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE' })
+  await rm(folder.documents)
+  await rename(away, folder.documents)
+  expect(await seen(x)).toEqual({ 'x/a': 'one' })
+})
+
+test('who has stopped following is told nothing any more', () => {
+  const x = watcher.follow('x/')
+  x.end()
+  watcher.told('x/a')
+  expect(x.changes.count).toBe(0)
+})
