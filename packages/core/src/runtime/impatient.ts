@@ -60,13 +60,18 @@ export function impatientStore(store: SnapshotShelf, patience: Patience): Snapsh
   }
 }
 
-/** For a look that must not depend on the store: where it does not answer, or only with an error, it holds nothing. */
-export function dispensableStore(store: SnapshotShelf, patience: Patience): SnapshotShelf {
+/** For a look that must not depend on the store: where it does not answer, or only with an error, it holds nothing, and `onUnseen` is told. */
+export function dispensableStore(
+  store: SnapshotShelf,
+  patience: Patience,
+  onUnseen: (error: unknown) => void,
+): SnapshotShelf {
   const { list, delete: remove } = impatientStore(store, patience)
   return {
     list: (token, options) =>
-      list(token, options).catch(() => {
+      list(token, options).catch((error: unknown) => {
         options.signal.throwIfAborted()
+        onUnseen(error)
         return []
       }),
     delete: remove,

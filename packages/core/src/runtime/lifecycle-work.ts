@@ -134,7 +134,10 @@ export class LifecycleWork {
       log: impatientLog(context.log, patience),
       store: impatientStore(context.store, patience),
     }
-    const forgiving = { ...brief, store: dispensableStore(context.store, patience) }
+    const onUnseen = (error: unknown): void => {
+      this.#context.seams.logger.warn(`whether the documents of '${token}' have gone back can't be seen now`, { error })
+    }
+    const forgiving = { ...brief, store: dispensableStore(context.store, patience, onUnseen) }
     let newer: Assignment | undefined
     let dead = false
     try {
@@ -144,7 +147,7 @@ export class LifecycleWork {
       dead = newer === undefined && (await isDead(brief, assignment))
     } catch (error) {
       context.signal.throwIfAborted()
-      this.#context.seams.logger.warn(`whether the documents of '${token}' have gone back can't be seen now`, { error })
+      onUnseen(error)
     }
     if (dead) return this.#beginIncarnation(context, spec, assignment)
     this.#confirmed.set(token, incarnation)
@@ -184,6 +187,7 @@ export class LifecycleWork {
           if (next === undefined) break
           await this.#context.table.put([next])
           if (next.phase === 'open') this.#confirmed.set(token, next.incarnation)
+          else if (next.phase === 'gone') this.#forget(token)
           // From here on the table says who has the log.
           this.#unreserve(next.log.address)
           break
@@ -249,6 +253,13 @@ export class LifecycleWork {
       if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
     }
     return this.#beginIncarnation(context, spec, assignment)
+  }
+
+  /** What a rule remembers must not grow with the tokens that have come and gone. */
+  #forget(token: string): void {
+    this.#begun.delete(token)
+    this.#confirmed.delete(token)
+    this.#soughtAtMs.delete(token)
   }
 
   #reserve(address: string): void {

@@ -5,6 +5,7 @@
 import { expect, test } from 'vitest'
 import { encodeFrame } from '../../src/engine/frame.js'
 import { KagamiError, type Token } from '../../src/index.js'
+import { keeping } from './adapters.js'
 import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 const often = { snapshotting: { everyEntries: 50 } }
@@ -144,25 +145,27 @@ test('S1: a token that only documents speak for is not given up for an incarnati
   expect(lines(b.get('orders'))).toEqual(['one', 'two'])
 })
 
-test('a token that only documents speak for gets its primary also where its logs can not be looked for', async () => {
-  await using cluster = new TestCluster()
-  const a = await cluster.start('a')
-  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one')
-  await cluster.stop('a')
-  const log = cluster.world.commitLog()
-  let asked = 0
-  const unable = delegate(log, {
-    find: () => {
-      asked += 1
-      return Promise.reject(new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'not now', { retryable: true }))
-    },
-  })
-  const b = await cluster.start('b', { log: unable })
-  await eventually(() => b.get('orders')?.role === 'primary', 'it is served')
-  await b.get('orders')?.sync()
-  expect(lines(b.get('orders'))).toEqual(['one'])
-  expect(asked).toBeGreaterThan(0)
-})
+test.each(['logs', 'snapshots'] as const)(
+  'a token that only documents speak for gets its primary also where its %s can not be looked for, and that is logged',
+  async (what) => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a')
+    await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one')
+    await cluster.stop('a')
+    const { logger, messages } = keeping()
+    const unable = (): Promise<never> =>
+      Promise.reject(new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'not now', { retryable: true }))
+    const b = await cluster.start('b', {
+      log: delegate(cluster.world.commitLog(), what === 'logs' ? { find: unable } : {}),
+      snapshots: delegate(cluster.world.snapshotStore(), what === 'snapshots' ? { list: unable } : {}),
+      seams: { logger },
+    })
+    await eventually(() => b.get('orders')?.role === 'primary', 'it is served')
+    await b.get('orders')?.sync()
+    expect(lines(b.get('orders'))).toEqual(['one'])
+    expect(messages).toContain("whether the documents of 'orders' have gone back can't be seen now")
+  },
+)
 
 test('S7: a late open frame with which a log begins is not taken for the beginning while the snapshots can not be listed', async () => {
   await using cluster = new TestCluster()
