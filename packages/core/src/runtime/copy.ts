@@ -12,7 +12,7 @@ import {
   type StateMachine,
   type TokenLog,
 } from '../contract/index.js'
-import { compareEpochs, type CopyState } from '../engine/admission.js'
+import type { CopyState } from '../engine/admission.js'
 import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
 import { frameOverhead, type BarrierFrame, type DataFrame, type OpenFrame } from '../engine/frame.js'
 import type { Term } from '../engine/term.js'
@@ -35,10 +35,11 @@ import type { Events } from './events.js'
 import { LogReader, type LogListener } from './log-reader.js'
 import { MarkerQueue } from './marker-queue.js'
 import { MAX_TOKEN_BYTES, type Settings } from './options.js'
-import { indeterminate, rejectAll, Replicator, type PendingEntry } from './replicator.js'
+import { rejectAll, Replicator, type PendingEntry } from './replicator.js'
 import type { Anchor, RestoredCopy } from './restorer.js'
 import { Refusals } from './refusals.js'
 import { Scope } from './scope.js'
+import { Settlement } from './settlement.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
 import { orAborted, type Semaphore, type Waiting } from './waiting.js'
@@ -68,6 +69,7 @@ export class Copy<R, C> {
   readonly #context: CopyContext<R, C>
   readonly #scope: Scope
   readonly #replicator: Replicator
+  readonly #settlement: Settlement
   readonly #role: CopyRole
   readonly #markers: MarkerQueue
   readonly #snapshotter: Snapshotter
@@ -83,7 +85,6 @@ export class Copy<R, C> {
   #hindrance: KagamiError | undefined
   /** Why the assignment is not followed. */
   #contradiction: KagamiError | undefined
-  #onSettled: (() => void) | undefined
 
   constructor(context: CopyContext<R, C>, assignment: Assignment) {
     const { settings, events } = context
@@ -114,6 +115,13 @@ export class Copy<R, C> {
       onRefused: (term, error) => this.#onRefused(term, error),
       onLostTail,
       signal,
+    })
+    this.#settlement = new Settlement({
+      token,
+      replicator: this.#replicator,
+      state: () => this.#state,
+      failure: () => this.#error,
+      notPrimary: (why) => this.#notPrimary(why),
     })
     this.#refusals = new Refusals({
       clock,
@@ -221,11 +229,7 @@ export class Copy<R, C> {
     if (this.#phase !== 'failed') this.#phase = 'closing'
     this.#role.stepDown('the copy moves away')
     this.#rejectReaders(noCopy(this.token))
-    if (this.#replicator.hasSealed && !this.#scope.signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#onSettled = resolve
-      })
-    }
+    if (this.#replicator.hasSealed && !this.#scope.signal.aborted) await this.#settlement.done()
     await this.close()
   }
 
@@ -234,9 +238,8 @@ export class Copy<R, C> {
     const stopped = new KagamiError('KAGAMI_STOPPED', `this node's copy of '${this.token}' is closed`)
     this.#replicator.close(stopped)
     this.#role.stopServing('the copy is closed')
-    this.#replicator.end(() => true, indeterminate(this.token, 'the copy was closed before it knew', stopped), stopped)
+    this.#settlement.closed(stopped)
     this.#rejectReaders(stopped)
-    this.#onSettled?.()
     if (this.#scope.signal.aborted) return this.#scope.settled()
     this.#scope.abort(stopped)
     await this.#reader.close()
@@ -387,23 +390,13 @@ export class Copy<R, C> {
     this.#applier.use(restored.machine)
     this.#snapshotter.restored(restored.snapshot)
     if (this.#phase === 'restoring') this.#phase = 'running'
-    this.#afterJump(restored.overtaken)
+    this.#settlement.jumped(restored.overtaken)
+    this.#markers.jumped()
+    this.#wakeReaders()
     const next = { incarnation: restored.state.incarnation, index: this.#progress.applied }
     settings.seams.metrics.observe('kagami_restore_ms', tookMs, { token })
     events.emit('restored', { token, snapshot: restored.snapshot?.id, next, tookMs })
     this.#role.evaluate()
-  }
-
-  /** Entries that were pending when the copy jumped over log that it had not read. */
-  #afterJump(overtaken: boolean): void {
-    const over = overtaken ? [...this.#replicator.terms] : this.#replicator.jumped(this.#state)
-    if (over.length > 0) {
-      const lost = indeterminate(this.token, 'this copy was restored past the change of primary')
-      this.#replicator.end((term) => over.includes(term), lost, this.#notPrimary('another primary is in force'))
-    }
-    this.#markers.jumped()
-    this.#wakeReaders()
-    this.#checkSettled()
   }
 
   #onBatchEnd(): void {
@@ -424,7 +417,7 @@ export class Copy<R, C> {
     const { events } = this.#context
     this.#applier.use(this.#applier.make())
     this.#progress.applied = 0
-    this.#endOlderTerms()
+    this.#settlement.superseded()
     this.#wakeReaders()
     if (frame.deleted) {
       events.emit('deleted', { token: this.token, incarnation: frame.incarnation })
@@ -435,7 +428,7 @@ export class Copy<R, C> {
   }
 
   #onBarrier(frame: BarrierFrame): void {
-    this.#endOlderTerms()
+    this.#settlement.superseded()
     const own = this.#replicator.terms.find((term) => term.term === frame.term)
     if (own !== undefined) this.#replicator.serve(own, this.#state)
     this.#role.evaluate()
@@ -445,30 +438,17 @@ export class Copy<R, C> {
   #onBarrierIgnored(frame: BarrierFrame): void {
     const own = this.#replicator.terms.find((term) => term.term === frame.term)
     if (own === undefined || own.phase !== 'barrier') return
-    const lost = this.#notPrimary('another barrier was there first')
-    this.#replicator.end((term) => term === own, lost, lost)
+    this.#settlement.outrun(own)
     this.#role.evaluate()
-  }
-
-  /** An accepted barrier or open rejects for certain what is pending below it. */
-  #endOlderTerms(): void {
-    const state = this.#state
-    const over = this.#notPrimary('another primary is in force')
-    this.#replicator.end(
-      (term) => compareEpochs(term, state) < 0 || (compareEpochs(term, state) === 0 && term.term !== state.term),
-      over,
-      over,
-    )
-    this.#checkSettled()
   }
 
   #onData(frame: DataFrame): void {
     const own = this.#replicator.counted(frame.term, frame.firstSeq)
-    if (this.#phase === 'failed') this.#settleUnapplied(own)
+    if (this.#phase === 'failed') this.#settlement.unapplied(own)
     else this.#apply(frame, own)
     if (own.length > 0) {
       this.#refusals.over()
-      this.#checkSettled()
+      this.#settlement.check()
     }
   }
 
@@ -484,12 +464,7 @@ export class Copy<R, C> {
     this.#progress.applied = position.index
     this.#fail(error, position)
     rejectAll(own.slice(at, at + 1), error)
-    this.#settleUnapplied(own.slice(at + 1))
-  }
-
-  /** Entries that are committed, while this copy has stopped to apply. */
-  #settleUnapplied(own: readonly PendingEntry[]): void {
-    rejectAll(own, indeterminate(this.token, 'it is committed, but this copy had failed before it', this.#error))
+    this.#settlement.unapplied(own.slice(at + 1))
   }
 
   // Snapshots.
@@ -525,13 +500,7 @@ export class Copy<R, C> {
     const { token } = this
     this.#context.settings.seams.logger.error(`the log of '${token}' refuses what this node appends`, { error })
     this.#refusals.refused(error)
-    const lost = indeterminate(token, 'the log has refused to take it, or an entry before it', error)
-    this.#replicator.end(
-      (other) => other === term,
-      lost,
-      this.#notPrimary(`its log refuses what this node appends: ${error.message}`),
-    )
-    this.#checkSettled()
+    this.#settlement.refused(term, error)
     this.#role.evaluate()
     this.#context.onChange(token)
   }
@@ -539,7 +508,7 @@ export class Copy<R, C> {
   #fail(error: KagamiError, position: Position | undefined): void {
     if (this.#scope.signal.aborted) return
     // It had failed before, and read on to learn what becomes of its entries: now it can't.
-    if (this.#phase === 'failed') return this.#giveUpPending(error)
+    if (this.#phase === 'failed') return this.#settlement.unreadable(error)
     const { settings, events } = this.#context
     this.#phase = 'failed'
     this.#error = error
@@ -548,21 +517,11 @@ export class Copy<R, C> {
     const failed = copyFailed(this.token, error)
     this.#replicator.close(failed)
     // What `apply` refused is in the log all the same, and the log still says how the rest ends. Any other failure ends the reading.
-    if (position === undefined) this.#giveUpPending(error)
+    if (position === undefined) this.#settlement.unreadable(error)
     this.#role.stopServing('the copy has failed')
     this.#rejectReaders(failed)
     events.emit('failed', { token: this.token, error, position })
     this.#context.onChange(this.token)
-  }
-
-  #giveUpPending(error: unknown): void {
-    const lost = indeterminate(this.token, 'this copy can no longer read the log', error)
-    this.#replicator.end(() => true, lost, copyFailed(this.token, this.#error))
-    this.#checkSettled()
-  }
-
-  #checkSettled(): void {
-    if (!this.#replicator.hasSealed) this.#onSettled?.()
   }
 
   #wakeReaders(): void {
