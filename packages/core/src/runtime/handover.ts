@@ -29,8 +29,9 @@ export async function handOver(
   signal: AbortSignal,
 ): Promise<void> {
   const { membership, directory, specs, random } = context
-  if (!membership.members.some((member) => member.node === to)) {
-    throw badOption('to', to, `the id of a live node: ${membership.members.map(({ node }) => node).join(', ')}`)
+  const able = membership.members.filter(({ data }) => data.draining === 'no').map(({ node }) => node)
+  if (!able.includes(to)) {
+    throw badOption('to', to, `the id of a live node that is not being drained: ${able.join(', ')}`)
   }
   const nonce = random.uint64().toString(16)
   let taken = { incarnation: 0, epoch: 0 }
@@ -152,7 +153,7 @@ function superseded(token: string, to: string, other: string): KagamiError {
 function lostTarget(token: string, to: string): KagamiError {
   return new KagamiError(
     'KAGAMI_NO_COPY',
-    `the handover of '${token}' was given up: node '${to}' was lost. Choose another node`,
+    `the handover of '${token}' was given up: node '${to}' was lost, is being drained, or its copy has failed. Choose another node`,
     {
       retryable: true,
       details: { token, to },

@@ -67,9 +67,10 @@ export class TokenSpecs extends SpecChanges {
     const { token } = current
     for (const key of ['primary', 'replicas', 'weight', 'failover', 'failback'] as const) {
       if (current[key] !== wanted[key]) {
+        const remedy = key === 'primary' ? 'which can not be altered' : 'or alter() it'
         throw new KagamiError(
           'KAGAMI_TOKEN_OPTIONS',
-          `token '${token}' exists with ${key} ${JSON.stringify(current[key])}, not ${JSON.stringify(wanted[key])}; use the same, or alter() it`,
+          `token '${token}' exists with ${key} ${JSON.stringify(current[key])}, not ${JSON.stringify(wanted[key])}; use the same, ${remedy}`,
           { details: { token, option: key, value: current[key] } },
         )
       }

@@ -126,6 +126,10 @@ test('a drained node holds nothing that can be elsewhere, and stays a member', a
   await a.drain()
   expect(spread(cluster).copies[0]).toBe(0)
   expect(a.members().map(({ id }) => id)).toEqual(['a', 'b', 'c'])
+  await expect(cluster.node('b').handover('one', { to: 'a' })).rejects.toMatchObject({
+    code: 'KAGAMI_BAD_OPTION',
+    message: 'option to is "a"; expected the id of a live node that is not being drained: b, c',
+  })
 })
 
 test('an altered number of replicas is carried out, up and down', async () => {

@@ -4,6 +4,7 @@ import type { Document, Session } from '../../src/contract/index.js'
 import { bucketOf, reportDocument, type Assignment, type Spec } from '../../src/engine/documents.js'
 import { KagamiError, systemSeams, type Clock } from '../../src/index.js'
 import { handOver, type HandoverContext } from '../../src/runtime/handover.js'
+import type { LiveMember } from '../../src/runtime/membership.js'
 import { REPORT, SPEC } from '../engine/scenario.js'
 import { eventually } from './harness.js'
 
@@ -19,6 +20,12 @@ const ASSIGNED: Assignment = {
   handoverGivenUp: null,
 }
 const toB = { primary: { node: 'b', member: 'b1' }, replicas: ['a'] }
+
+const live = (node: string): LiveMember => ({
+  node,
+  member: `${node}1`,
+  data: { zone: null, capacity: 1, meta: null, draining: 'no' },
+})
 
 /** Lets everything go on that waits for nothing but its turn. */
 async function turns(): Promise<void> {
@@ -48,7 +55,7 @@ class Heard {
     const context = {
       clock: fast,
       random,
-      membership: { members: [{ node: 'a' }, { node: 'b' }], requireSession: () => this.#session() },
+      membership: { members: ['a', 'b'].map(live), requireSession: () => this.#session() },
       directory: {
         spec: () => this.late ?? this.spec,
         assignment: () => this.assignment,

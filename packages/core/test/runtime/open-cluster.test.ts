@@ -208,7 +208,7 @@ describe('what an administrator asks for is done', () => {
     expect(token(await door.status())).toMatchObject({ epoch: 2, handover: null })
     await expect(door.handover('orders', { to: 'z' })).rejects.toMatchObject({
       code: 'KAGAMI_BAD_OPTION',
-      message: 'option to is "z"; expected the id of a live node: a, b',
+      message: 'option to is "z"; expected the id of a live node that is not being drained: a, b',
     })
     await expect(door.handover('carts', { to: 'a' })).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_UNKNOWN' })
   })

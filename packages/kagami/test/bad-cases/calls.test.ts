@@ -100,7 +100,7 @@ test('a token that does not exist is unknown to every call, and none of them cre
   }
   const stray = await refusal(a.handover(TOKEN, { to: 'nobody' }))
   expect(stray).toMatchObject({ code: 'KAGAMI_BAD_OPTION', details: { option: 'to' } })
-  expect(stray.message).toMatch(/"nobody"; expected the id of a live node: a, b/)
+  expect(stray.message).toMatch(/"nobody"; expected the id of a live node that is not being drained: a, b/)
   expect(a.tokens()).not.toContain('nothing')
   await service.goesOn()
 })
@@ -121,18 +121,18 @@ test('a token that was removed is unknown to those who still hold a handle', asy
 
 test('a second token() with other options is refused, and names the option and its value', async () => {
   const service = await Service.pair()
-  for (const [wanted, option, value] of [
-    [{ primary: 'self', replicas: 2 }, 'replicas', 1],
-    [{ primary: 'self', weight: 3 }, 'weight', 1],
-    [{ primary: 'self', failover: 'hold' }, 'failover', 'promote'],
-    [{ primary: 'self', failback: true }, 'failback', false],
-    [{ primary: 'balanced' }, 'primary', 'self'],
+  for (const [wanted, option, value, remedy] of [
+    [{ primary: 'self', replicas: 2 }, 'replicas', 1, 'or alter\\(\\) it'],
+    [{ primary: 'self', weight: 3 }, 'weight', 1, 'or alter\\(\\) it'],
+    [{ primary: 'self', failover: 'hold' }, 'failover', 'promote', 'or alter\\(\\) it'],
+    [{ primary: 'self', failback: true }, 'failback', false, 'or alter\\(\\) it'],
+    [{ primary: 'balanced' }, 'primary', 'self', 'which can not be altered'],
   ] as const) {
     for (const id of ['a', 'b']) {
       const refused = await refusal(service.node(id).token(TOKEN, wanted))
       expect(refused).toMatchObject({ code: 'KAGAMI_TOKEN_OPTIONS', details: { token: TOKEN, option, value } })
       expect(refused.message).toMatch(
-        new RegExp(`exists with ${option} ${JSON.stringify(value)}, not .*; use the same, or alter\\(\\) it`),
+        new RegExp(`exists with ${option} ${JSON.stringify(value)}, not .*; use the same, ${remedy}`),
       )
     }
   }

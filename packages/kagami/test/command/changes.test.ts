@@ -34,7 +34,10 @@ test('what a token or the cluster can not have is refused with 2, by name, with 
   const shop = await Shop.open(['a', 'b'])
   await shop.token('a', 'orders', { replicas: 1 })
   for (const [args, message] of [
-    [['handover', 'orders', '--to', 'z'], 'option to is "z"; expected the id of a live node: a, b'],
+    [
+      ['handover', 'orders', '--to', 'z'],
+      'option to is "z"; expected the id of a live node that is not being drained: a, b',
+    ],
     [['alter', 'orders', '--replicas', '-1'], 'option replicas is -1; expected a whole number of at least 0'],
     [['alter', 'orders', '--failover', 'never'], `option failover is "never"; expected 'promote' or 'hold'`],
     [['alter', 'orders', '--failback', 'true'], "option failback is true; expected nothing unless primary is 'self'"],
