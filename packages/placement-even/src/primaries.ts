@@ -14,6 +14,9 @@ import type { Network, Piece, Search } from './spread.js'
 /** A lost primary that is replaced by a copy that must be built first counts more than any number of handovers. */
 const COLD = 2 ** 20
 
+/** How many primaries are compared when one is to be passed: the hand-overs that this costs too much are found later, by cycles. */
+const PRIMARIES_COMPARED = 64
+
 export class Primaries implements Network {
   readonly prices: Prices
   readonly layout: Layout
@@ -27,6 +30,8 @@ export class Primaries implements Network {
   readonly #head: Int32Array
   readonly #next: Int32Array
   readonly #previous: Int32Array
+  /** By node: the slot at which the next look for a primary to be passed to it begins, so that one with thousands is not gone through for each. */
+  readonly #resume: Int32Array
 
   constructor(layout: Layout) {
     const { model } = layout
@@ -39,6 +44,7 @@ export class Primaries implements Network {
     this.#head = new Int32Array(model.members.length).fill(NONE)
     this.#next = new Int32Array(model.tokens.length)
     this.#previous = new Int32Array(model.tokens.length)
+    this.#resume = new Int32Array(model.members.length).fill(NONE)
     this.#share()
     this.#keep()
   }
@@ -118,20 +124,37 @@ export class Primaries implements Network {
   }
 
   passDirectly(to: number, price: number, closed: Uint8Array): boolean {
+    const { layout } = this
+    const first = layout.firstOn(to)
+    if (first === NONE) return false
+    const resumed = this.#resume[to]!
+    const start = resumed !== NONE && layout.node[resumed] === to ? resumed : first
     let best = NONE
     let bestCost = COLD
-    for (let slot = this.layout.firstOn(to); slot !== NONE; slot = this.layout.after(slot)) {
-      const t = this.layout.tokenOf[slot]!
-      const donor = this.nodeOf(t)
-      if (donor === to || closed[donor] === 1 || this.prices.give[donor]! < price) continue
-      if (this.isLocked(t) || !this.mayLead(slot)) continue
-      const cost = this.cost(slot) - this.cost(this.slot[t]!)
-      if (cost >= bestCost) continue
-      best = slot
-      bestCost = cost
-    }
+    let compared = 0
+    let slot = start
+    do {
+      if (this.#canPass(slot, to, price, closed)) {
+        compared++
+        const cost = this.cost(slot) - this.cost(this.slot[layout.tokenOf[slot]!]!)
+        if (cost < bestCost) {
+          best = slot
+          bestCost = cost
+        }
+      }
+      slot = layout.after(slot)
+      if (slot === NONE) slot = first
+    } while (slot !== start && (best === NONE || compared < PRIMARIES_COMPARED))
+    this.#resume[to] = slot
     if (best !== NONE) this.pass(best)
     return best !== NONE
+  }
+
+  #canPass(slot: number, to: number, price: number, closed: Uint8Array): boolean {
+    const t = this.layout.tokenOf[slot]!
+    const donor = this.nodeOf(t)
+    if (donor === to || closed[donor] === 1 || this.prices.give[donor]! < price) return false
+    return !this.isLocked(t) && this.mayLead(slot)
   }
 
   /** Cancels cycles until none is left that saves a handover. */
