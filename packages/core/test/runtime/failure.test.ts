@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { isKagamiError } from '../../src/index.js'
-import { bytes, closedLog, eventually, Ledger, TestCluster } from './harness.js'
+import { bytes, closedLog, delegate, eventually, Ledger, TestCluster } from './harness.js'
 
 test('apply that throws stops that copy only: committed, reported, and the other token goes on', async () => {
   await using cluster = new TestCluster()
@@ -27,6 +27,31 @@ test('apply that throws stops that copy only: committed, reported, and the other
   expect(a.health().problems.join()).toMatch(/orders.*can't take poison/)
   await other.replicate(bytes('still here'))
   expect((other.state as Ledger).lines).toEqual(['still here'])
+})
+
+test('nothing that follows what apply refused is applied, also in frames of their own, and all of it is settled', async () => {
+  await using cluster = new TestCluster()
+  const applied: string[] = []
+  class Noting extends Ledger {
+    override apply(entry: Parameters<Ledger['apply']>[0]): number {
+      applied.push(Buffer.from(entry.value).toString())
+      return super.apply(entry)
+    }
+  }
+  // Each entry has a frame of its own, and all are on their way before the first is read.
+  const a = await cluster.start('a', {
+    stateMachine: () => new Noting(),
+    log: delegate(cluster.world.commitLog(), { appendsInFlight: 4 }),
+    limits: { lookMs: 50, maxFrameEntries: 1 },
+  })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const calls = ['fine', 'poison', 'behind', 'far behind'].map((text) => orders.replicate(bytes(text)))
+  const outcomes = await Promise.allSettled(calls)
+  const codes = outcomes.map((outcome) =>
+    outcome.status === 'rejected' && isKagamiError(outcome.reason) ? outcome.reason.code : 'resolved',
+  )
+  expect(codes).toEqual(['resolved', 'KAGAMI_APPLY_FAILED', 'KAGAMI_INDETERMINATE', 'KAGAMI_INDETERMINATE'])
+  expect(applied).toEqual(['fine', 'poison'])
 })
 
 test('a copy that fails on one node is replaced by one on another, which is promoted', async () => {
