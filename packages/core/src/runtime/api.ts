@@ -334,7 +334,10 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
    * @throws KAGAMI_TOKEN_UNKNOWN, KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OWNED, KAGAMI_NO_COPY, KAGAMI_SUPERSEDED
    */
   handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void>
-  /** Empties this node: resolves when it holds no primary, and no copy that can be elsewhere. It stays a member. */
+  /**
+   * Empties this node: resolves when it holds no primary, and no copy that can be elsewhere. It stays a member.
+   * @throws KAGAMI_TOKEN_OWNED where a token is held for this node, its owner (`failover: 'hold'`)
+   */
   drain(options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Deletes the token, its log and its snapshots. Resolves when the deletion is in the log. @throws KAGAMI_TOKEN_UNKNOWN */
   remove(name: string, options?: { readonly signal?: AbortSignal }): Promise<void>
