@@ -305,9 +305,9 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
    */
   start(options?: { readonly signal?: AbortSignal }): Promise<void>
   /**
-   * Creates the token, or gives access to it where it exists with the same options. Resolves when it has a primary; with
-   * `primary: 'self'`, when this node serves it, unless it is handed elsewhere meanwhile, as it is at once where this node is being drained. That
-   * takes a controller that can do its work; a call that waits for long is told in the log.
+   * Creates the token, or gives access to it where it exists with the same options. Resolves when it has a primary, which may be elsewhere, and this
+   * node may hold no copy. With `primary: 'self'`, resolves when this node serves it, unless it stays elsewhere: it has failed over and is without `failback`, was
+   * handed over meanwhile, or this node is being drained. That takes a controller that can do its work; a call that waits for long is told in the log.
    * @throws KAGAMI_STORE_FULL (retryable) where the coordinator has no room. So do the other methods that change something.
    * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_NOT_STARTED, KAGAMI_STOPPED
    */
