@@ -9,11 +9,23 @@ const MAX_SCAN = 1000
 const DEFAULT_SCAN = 100
 
 export function keyOf(c: Context): string {
+  if (!isEncoded(new URL(c.req.url).pathname)) {
+    throw new Refusal(400, 'KV_BAD_KEY', 'a key is UTF-8, percent-encoded where a path needs it; this one is not')
+  }
   const key = c.req.param('key') ?? ''
   if (key === '' || key.length > MAX_KEY_CHARACTERS) {
     throw new Refusal(400, 'KV_BAD_KEY', `a key has 1 to ${MAX_KEY_CHARACTERS} characters; this one has ${key.length}`)
   }
   return key
+}
+
+function isEncoded(path: string): boolean {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** `Request-Id: <client>:<number>`. */
@@ -23,7 +35,7 @@ export function requestIdOf(c: Context): RequestId | undefined {
   const match = /^([\w.-]{1,64}):([1-9]\d{0,14})$/.exec(text)
   if (match?.[1] === undefined) {
     const expected =
-      '<client>:<number>, a name of letters, digits, _ . - and a number from 1 that grows with each write'
+      '<client>:<number>, a name of up to 64 letters, digits, _ . - and a number from 1, of up to 15 digits, that grows with each write'
     throw new Refusal(400, 'KV_BAD_REQUEST_ID', `Request-Id is "${text}"; expected ${expected}`)
   }
   return { client: match[1], number: Number(match[2]) }

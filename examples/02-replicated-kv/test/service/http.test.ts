@@ -133,6 +133,7 @@ describe('the key-value service over HTTP', () => {
     ['GET', '/kv/x?read=at-least=7', {}, 400, 'KV_BAD_POSITION'],
     ['GET', '/kv?limit=0', {}, 400, 'KV_BAD_LIMIT'],
     ['GET', `/kv/${'k'.repeat(513)}`, {}, 400, 'KV_BAD_KEY'],
+    ['GET', '/kv/%ff', {}, 400, 'KV_BAD_KEY'],
     ['GET', '/nothing', {}, 404, 'KV_NO_SUCH_PATH'],
   ])('%s %.20s with %j is refused with what would be right', async (method, path, headers, status, code) => {
     const answer = await fetch(cluster.node('a').url + path, { method, headers: headers as Record<string, string> })

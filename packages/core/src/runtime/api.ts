@@ -335,8 +335,9 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
    */
   handover(name: string, options: { readonly to: string; readonly signal?: AbortSignal }): Promise<void>
   /**
-   * Empties this node: resolves when it holds no primary, and no copy that can be elsewhere. It stays a member.
-   * @throws KAGAMI_TOKEN_OWNED where a token is held for this node, its owner (`failover: 'hold'`)
+   * Empties this node: resolves when it holds no primary, and no copy, that can be elsewhere, which is at once where no other node stays. It stays a member,
+   * and empty until it is stopped, also where this rejects.
+   * @throws KAGAMI_TOKEN_OWNED when the rest is moved, where a token is kept for this node, its owner (`failover: 'hold'`)
    */
   drain(options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Deletes the token, its log and its snapshots. Resolves when the deletion is in the log. @throws KAGAMI_TOKEN_UNKNOWN */

@@ -31,7 +31,11 @@ export async function handOver(
   const { membership, directory, specs, random } = context
   const able = membership.members.filter(({ data }) => data.draining === 'no').map(({ node }) => node)
   if (!able.includes(to)) {
-    throw badOption('to', to, `the id of a live node that is not being drained: ${able.join(', ')}`)
+    throw badOption(
+      'to',
+      to,
+      `the id of a live node that is not being drained: ${able.join(', ') || 'none is there now'}`,
+    )
   }
   const nonce = random.uint64().toString(16)
   let taken = { incarnation: 0, epoch: 0 }

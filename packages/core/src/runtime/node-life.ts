@@ -46,6 +46,8 @@ export class NodeLife {
     this.#adapters = new AdapterSet(coordinator, log, snapshots)
     this.#scope = new Scope((task, error) => {
       this.#problems.set(task, `the ${task} loop ended: ${String(error)}`)
+      // What happens to a start is what it rejects with.
+      if (this.#status === 'starting') return
       context.settings.seams.logger.error(`the ${task} loop ended with an error`, { error })
     })
   }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { CommitLog, TokenLog } from '../../src/contract/index.js'
 import { decodeFrame } from '../../src/engine/frame.js'
 import { KagamiError } from '../../src/index.js'
+import { keeping } from './adapters.js'
 import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 test('a second claim while the owner lives is refused', async () => {
@@ -23,11 +24,13 @@ test('a token that exists with other options is refused, and says which', async 
   await expect(a.token('orders', { replicas: 1 })).resolves.toMatchObject({ name: 'orders' })
 })
 
-test('two nodes with one id: the second is refused while the first lives', async () => {
+test('two nodes with one id: the second is refused while the first lives, once, by what start() rejects with', async () => {
   await using cluster = new TestCluster()
   await cluster.start('a')
-  const twin = cluster.make('a')
+  const { logger, messages } = keeping()
+  const twin = cluster.make('a', { seams: { logger } })
   await expect(twin.start()).rejects.toMatchObject({ code: 'KAGAMI_NODE_ID_TAKEN' })
+  expect(messages).toEqual([])
 })
 
 test("failover 'hold' waits for the owner, and gives it a new epoch when it is back", async () => {

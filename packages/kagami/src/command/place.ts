@@ -25,7 +25,7 @@ async function placeOf({ text }: Call): Promise<ClusterDefaultOptions> {
 /** What a module says of where a cluster is. The options that only nodes need may be there, too: one module can serve both. */
 async function optionsIn(file: string): Promise<Partial<ClusterDefaultOptions>> {
   const exported = await exportedBy(file)
-  refuseUnknownOptions(exported, nodeOptionNames, `--config ${file}`)
+  refuseUnknownOptions(exported, nodeOptionNames, 'export')
   const options: Partial<Record<keyof KagamiDefaultOptions, unknown>> = {}
   for (const name of ['cluster', 'dir', 'sessionTimeoutMs', 'coordinator', 'snapshots', 'seams'] as const) {
     const value = (exported as Partial<KagamiDefaultOptions>)[name]
