@@ -252,6 +252,7 @@ export async function eventually<T>(
   const until = performance.now() + timeoutMs
   for (;;) {
     const value = condition()
+    if (value instanceof Promise) throw new TypeError(`${what}: a promise holds always`)
     if (value !== undefined && value !== false) return value
     if (performance.now() > until) throw new Error(`${what} did not happen within ${timeoutMs} ms`)
     await new Promise((resolve) => setTimeout(resolve, 5))
