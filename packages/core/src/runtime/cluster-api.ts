@@ -131,8 +131,8 @@ export interface SnapshotStatus {
  * no copy and never campaigns. `alter`, `handover` and `remove` do what they do on a node; a call that is given up leaves what it has asked for,
  * which the controller may still carry out.
  *
- * It lives as long as its session: when that is over, as after this process was frozen for the session's timeout, calls reject with
- * KAGAMI_SESSION_LOST, and another has to be opened. After `stop` they reject with KAGAMI_STOPPED.
+ * When its session is over, as after this process was frozen for the session's timeout, it opens another: what is under way then rejects with
+ * KAGAMI_SESSION_LOST (retryable), calls that come meanwhile wait, and `watch` goes on. After `stop` they reject with KAGAMI_STOPPED.
  */
 export interface Cluster extends Pick<Kagami, 'alter' | 'handover' | 'remove'>, AsyncDisposable {
   /** The cluster as was last heard. @throws KAGAMI_TOKEN_UNKNOWN where `token` names none */

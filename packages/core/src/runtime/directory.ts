@@ -57,13 +57,14 @@ export class Directory {
     return newest?.member
   }
 
-  /** Whether both kinds were read at least once. */
+  /** Whether both kinds were read over the present session. */
   get loaded(): boolean {
     return this.#loaded.specs && this.#loaded.assignments
   }
 
   /** Follows the documents for one session. */
   async follow(session: Session, signal: AbortSignal): Promise<void> {
+    this.#loaded = { specs: false, assignments: false }
     await Promise.all([
       this.#followPrefix(session, 'specs', this.#specs, signal),
       this.#followPrefix(session, 'assignments', this.#assignments, signal),

@@ -22,7 +22,7 @@ import { removeToken } from './removal.js'
 import { Scope } from './scope.js'
 import { SpecChanges } from './spec-changes.js'
 import { StopDeadline } from './stop-deadline.js'
-import { linkedAbort } from './waiting.js'
+import { backoffMs, linkedAbort, sleep, untilAborted } from './waiting.js'
 
 /** What the adapters are told in place of a node's id. */
 const NAME = 'administrator'
@@ -30,6 +30,8 @@ const NAME = 'administrator'
 const OPENING_UNDONE_MS = 10_000
 /** Somebody waits at a terminal for the snapshot store's answer. */
 const STORE_PATIENCE_MS = 5_000
+const NOTHING_HEARD = { documents: false, members: false, reports: false, snapshots: false }
+const RECONNECT_MS = { first: 50, longest: 2_000 }
 
 /**
  * Opens a cluster: starts the adapters, connects, and resolves when members and documents were read once. Joins nothing. Rejects with everything
@@ -59,9 +61,11 @@ class ClusterDoor implements Cluster {
     (bytes, name) => verifiedDocument.decode(bytes, name).tokens,
   )
   readonly #snapshots: NewestSnapshots | undefined
+  /** The present session; undefined before the first, and between two. */
   #session: Session | undefined
   #members: readonly LiveMember[] = []
-  readonly #loaded = { members: false, reports: false, snapshots: false }
+  /** What was heard over the present session. */
+  #loaded = NOTHING_HEARD
   /** Counts what was heard, so that who looks again knows whether there is anything new. */
   #changes = 0
   #stopping: Promise<void> | undefined
@@ -92,12 +96,11 @@ class ClusterDoor implements Cluster {
     try {
       await this.#adapters.start({ cluster, node: NAME, logger: seams.logger, signal: link.signal })
       const session = await coordinator.connect({ signal: link.signal })
-      this.#session = session
-      this.#follow(session)
+      this.#scope.spawn('cluster', (signal) => this.#keepConnected(session, signal))
     } finally {
       link.unlink()
     }
-    await this.#call(caller, (signal) => this.#directory.until(undefined, () => this.#isLoaded, signal))
+    await this.#call(caller, () => Promise.resolve())
   }
 
   async status(options: StatusOptions = {}): Promise<ClusterStatus> {
@@ -109,10 +112,11 @@ class ClusterDoor implements Cluster {
     const { token } = methodOptions.status(options)
     for (;;) {
       const seen = this.#changes
-      yield await this.#call(options.signal, (signal) => this.#status(token, signal))
+      const status = await this.#call(options.signal, (signal) => this.#status(token, signal)).catch(unlessSessionLost)
+      if (status !== undefined) yield status
       await this.#call(options.signal, (signal) =>
         this.#directory.until(undefined, () => this.#changes !== seen, signal),
-      )
+      ).catch(unlessSessionLost)
     }
   }
 
@@ -138,9 +142,11 @@ class ClusterDoor implements Cluster {
     tokenName(name)
     methodOptions.handover(options)
     const { clock, random } = this.#settings.seams
-    const membership = { members: this.#members, requireSession: () => this.#requireSession() }
-    const context = { membership, directory: this.#directory, specs: this.#specs, clock, random }
-    await this.#call(options.signal, (signal) => handOver(name, options.to, context, signal))
+    await this.#call(options.signal, (signal) => {
+      const membership = { members: this.#members, requireSession: () => this.#requireSession() }
+      const context = { membership, directory: this.#directory, specs: this.#specs, clock, random }
+      return handOver(name, options.to, context, signal)
+    })
   }
 
   async remove(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -164,34 +170,76 @@ class ClusterDoor implements Cluster {
     const deadline = new StopDeadline(this.#settings.seams, deadlineMs, () => undefined)
     this.#scope.abort(stopped())
     const closing = (): string => 'ending the session with the coordinator'
-    await deadline.part(0.5, closing, async () => {
-      await this.#session?.close()
-      await this.#scope.settled()
-    })
+    await deadline.part(0.5, closing, () => this.#scope.settled())
     await this.#adapters.stop(deadline)
   }
 
-  /** Does what is asked, until that is done, or is given up by the caller, the end of the session or `stop`. */
+  /** Does what is asked, over a session that has heard of everything, until that is done, or is given up by the caller, the end of the session or `stop`. */
   async #call<T>(caller: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     // The end of all comes first, since it ends the session, too.
-    const parents = [this.#scope.signal, this.#requireSession().signal, ...(caller === undefined ? [] : [caller])]
-    const link = linkedAbort(...parents)
+    const ends = [this.#scope.signal, ...(caller === undefined ? [] : [caller])]
+    const waiting = linkedAbort(...ends)
+    try {
+      waiting.signal.throwIfAborted()
+      await this.#scope.track(this.#directory.until(undefined, () => this.#hasHeard, waiting.signal))
+    } finally {
+      waiting.unlink()
+    }
+    const link = linkedAbort(...ends, this.#requireSession().signal)
     try {
       link.signal.throwIfAborted()
       return await this.#scope.track(work(link.signal))
+    } catch (error) {
+      throw isKagamiError(error, 'KAGAMI_SESSION_LOST') ? sessionLost(error) : error
     } finally {
       link.unlink()
     }
   }
 
-  /** @throws KAGAMI_STOPPED while the door is not open yet, or not any more */
+  /** @throws KAGAMI_SESSION_LOST (retryable) between two sessions */
   #requireSession(): Session {
-    if (this.#session === undefined) throw stopped()
+    if (this.#session === undefined) throw sessionLost()
     return this.#session
   }
 
-  get #isLoaded(): boolean {
-    return this.#directory.loaded && Object.values(this.#loaded).every(Boolean)
+  get #hasHeard(): boolean {
+    return this.#session !== undefined && Object.values(this.#loaded).every(Boolean)
+  }
+
+  /** Follows the cluster over one session after another. */
+  async #keepConnected(first: Session, signal: AbortSignal): Promise<void> {
+    for (let session = first; ; session = await this.#reconnect(signal)) {
+      const scope = new Scope((task, error) =>
+        this.#settings.seams.logger.error(`following the ${task} ended with an error`, { error }),
+      )
+      const over = linkedAbort(signal, session.signal)
+      try {
+        this.#session = session
+        this.#loaded = NOTHING_HEARD
+        this.#follow(session, scope)
+        await untilAborted(over.signal)
+      } finally {
+        this.#session = undefined
+        over.unlink()
+        scope.abort(sessionLost())
+        await session.close()
+        await scope.settled()
+      }
+      signal.throwIfAborted()
+    }
+  }
+
+  async #reconnect(signal: AbortSignal): Promise<Session> {
+    const { coordinator, seams } = this.#settings
+    for (let failures = 0; ; failures++) {
+      try {
+        return await coordinator.connect({ signal })
+      } catch (error) {
+        signal.throwIfAborted()
+        if (failures === 0) seams.logger.warn('the coordinator can not be reached; trying again', { error })
+      }
+      await sleep(seams.clock, backoffMs(failures, RECONNECT_MS, seams.random), signal)
+    }
   }
 
   #tokens(only: string | undefined): ReturnType<typeof tokenStatuses> {
@@ -219,12 +267,17 @@ class ClusterDoor implements Cluster {
     return clusterStatus(this.#settings.cluster, this.#facts, this.#tokens(only), snapshots, snapshotsError)
   }
 
-  #follow(session: Session): void {
+  #follow(session: Session, scope: Scope): void {
     const { logger } = this.#settings.seams
     const onBad = (name: string, error: unknown): void =>
       logger.error(`the document ${name} can't be read; keeping what it held before`, { error })
-    this.#scope.spawn('documents', (signal) => this.#directory.follow(session, signal))
+    scope.spawn('documents', (signal) => this.#directory.follow(session, signal))
+    scope.spawn('first look at the documents', async (signal) => {
+      await this.#directory.until(undefined, () => this.#directory.loaded, signal)
+      this.#heard('documents')
+    })
     this.#watch(
+      scope,
       'members',
       (signal) => session.watchMembers({ signal }),
       (records) => {
@@ -232,30 +285,48 @@ class ClusterDoor implements Cluster {
       },
     )
     const documents = (kind: 'reports' | 'snapshots', take: (documents: ReadonlyMap<string, Document>) => void): void =>
-      this.#watch(kind, (signal) => session.watch(`${kind}/`, { signal }), take)
+      this.#watch(scope, kind, (signal) => session.watch(`${kind}/`, { signal }), take)
     documents('reports', (found) => void this.#reports.update(found, onBad))
     documents('snapshots', (found) => void this.#verified.update(found, onBad))
   }
 
   #watch<T>(
+    scope: Scope,
     what: 'members' | 'reports' | 'snapshots',
     watch: (signal: AbortSignal) => AsyncIterable<T>,
     take: (value: T) => void,
   ): void {
     const { clock, random, logger } = this.#settings.seams
-    this.#scope.spawn(what, (signal) =>
+    scope.spawn(what, (signal) =>
       keepWatching(
         () => watch(signal),
         (value) => {
           take(value)
-          this.#loaded[what] = true
-          this.#changes += 1
-          this.#directory.nudge([])
+          this.#heard(what)
         },
         { clock, random, logger, signal, what },
       ),
     )
   }
+
+  #heard(what: keyof typeof NOTHING_HEARD): void {
+    this.#loaded = { ...this.#loaded, [what]: true }
+    this.#changes += 1
+    this.#directory.nudge([])
+  }
+}
+
+/** Undefined for a session that is lost; anything else is thrown on. */
+function unlessSessionLost(error: unknown): undefined {
+  if (!isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+}
+
+function sessionLost(cause?: KagamiError): KagamiError {
+  return new KagamiError(
+    'KAGAMI_SESSION_LOST',
+    'the session with the coordinator is over, and another is being opened; try again',
+    { retryable: true, cause },
+  )
 }
 
 function stopped(): KagamiError {

@@ -1,4 +1,6 @@
 /** `kagami status` and `kagami snapshots`, beside a cluster of real processes. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ClusterStatus } from '../../src/index.js'
 import { Running, Shop } from './shop.js'
@@ -113,5 +115,45 @@ test('--watch shows each change, ends at once with Ctrl-C, and leaves nothing be
   expect(performance.now() - beganMs).toBeLessThan(2_000)
   expect({ exitCode, stderr }).toEqual({ exitCode: 130, stderr: '' })
   expect(statusOf(json).ok).toBe(true)
+  expect(await shop.tracesOf(pid)).toEqual([])
+})
+
+test('--watch goes on with another session where it has lost its own', async () => {
+  const shop = await Shop.open(['a', 'b'])
+  await shop.token('a', 'orders', { replicas: 1 })
+  const kagami = new URL('../../dist/', import.meta.url).href
+  const config = join(shop.dir, 'config.mjs')
+  // Its first session is lost at a signal.
+  await writeFile(
+    config,
+    `import { embedded } from '${kagami}embedded.js'
+import { KagamiError } from '${kagami}index.js'
+export const cluster = 'shop'
+const { coordinator: real } = embedded({ dir: ${JSON.stringify(shop.dir)}, mustExist: true })
+const loss = new AbortController()
+process.once('SIGUSR2', () => loss.abort(new KagamiError('KAGAMI_SESSION_LOST', 'the session has expired')))
+let sessions = 0
+export const coordinator = new Proxy(real, { get: (target, key) => {
+  if (key !== 'connect') return typeof target[key] === 'function' ? target[key].bind(target) : target[key]
+  return async (options) => {
+    const session = await target.connect(options)
+    const signal = ++sessions === 1 ? AbortSignal.any([session.signal, loss.signal]) : session.signal
+    return new Proxy(session, { get: (own, name) =>
+      name === 'signal' ? signal : typeof own[name] === 'function' ? own[name].bind(own) : own[name] })
+  }
+} })
+`,
+  )
+  const watching = new Running(['status', '--watch', '--config', config])
+  await watching.shows(/^OK: shop has 2 members/m)
+  watching.forget()
+  watching.signal('SIGUSR2')
+  await watching.shows(/^OK: shop has 2 members/m)
+  watching.forget()
+  await shop.kill('b')
+  await watching.shows(/^NOT OK: shop has 1 member, /m)
+  watching.signal('SIGINT')
+  const { pid, exitCode, stderr } = await watching.ended
+  expect({ exitCode, stderr }).toEqual({ exitCode: 130, stderr: '' })
   expect(await shop.tracesOf(pid)).toEqual([])
 })
