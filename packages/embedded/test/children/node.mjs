@@ -96,7 +96,7 @@ const commands = {
         const count = Number(document === undefined ? 0 : Buffer.from(document.bytes).toString()) + 1
         try {
           await session.write(name, Buffer.from(String(count)), document?.version, { signal })
-          process.send({ event: 'counted', count })
+          process.send({ event: 'counted', count, at: now() })
         } catch (error) {
           if (error.code !== 'KAGAMI_VERSION_CONFLICT' && error.code !== 'KAGAMI_COORDINATOR_UNAVAILABLE') throw error
         }
