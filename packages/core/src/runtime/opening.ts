@@ -10,10 +10,11 @@ export interface Opening {
   readonly offset: Offset
   readonly incarnation: number
   /**
-   * What the log holds of the incarnation behind the frame. 'nothing': it was only opened. 'beginning': what comes next rests on nothing that was before, so the
-   * frame is as good as the first one. 'middle': what comes next may rest on what the log no longer holds.
+   * What the log holds of the incarnation behind the frame. 'entries': the first that counts is the incarnation's first, so the frame is as good as the first one.
+   * 'end': whatever was in it is over. Else there is no entry; 'nothing': it was only opened; 'first epoch': its first barrier comes next; 'middle': something else does,
+   * which may rest on what the log no longer holds.
    */
-  readonly follows: 'nothing' | 'beginning' | 'middle'
+  readonly follows: 'entries' | 'end' | 'nothing' | 'first epoch' | 'middle'
 }
 
 export interface OpeningSearch {
@@ -31,6 +32,9 @@ export async function findOpening(
 ): Promise<Opening | 'begun' | 'none'> {
   if (range.start === range.end) return 'none'
   let opened: Pick<Opening, 'offset' | 'incarnation'> | undefined
+  let next: Opening['follows'] = 'nothing'
+  /** What the barriers behind the frame have put in force. */
+  let force: { readonly epoch: number; readonly term: bigint } | undefined
   const opening = (follows: Opening['follows']): Opening | 'none' =>
     opened === undefined ? 'none' : { ...opened, follows }
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
@@ -40,26 +44,33 @@ export async function findOpening(
       if (frame.kind === 'skipped' || frame.token !== token) continue
       if (frame.kind === 'marker') {
         // Somebody has read the log up to here, perhaps from a beginning that was before the frame.
-        if (opened !== undefined) return opening('middle')
+        if (next === 'nothing') next = 'middle'
         continue
       }
       // Leftovers of older incarnations, of whoever had this log before.
       if (frame.incarnation < (opened?.incarnation ?? incarnation)) continue
       if (frame.kind === 'open') {
         if (opened?.incarnation === frame.incarnation) continue
-        // It has ended without ever having had a primary.
-        if (opened !== undefined) return opening('beginning')
+        if (opened !== undefined) return opening('end')
         opened = { offset, incarnation: frame.incarnation }
+        next = 'nothing'
         // Nothing can follow the end of a creation but another one.
-        if (frame.deleted) return opening('beginning')
+        if (frame.deleted) return opening('end')
         continue
       }
       if (opened === undefined) return 'begun'
-      if (frame.kind === 'barrier') return opening(frame.epoch === 1 ? 'beginning' : 'middle')
+      if (frame.kind === 'barrier') {
+        if (next === 'nothing') next = frame.epoch === 1 ? 'first epoch' : 'middle'
+        if (force === undefined || frame.epoch > force.epoch) force = frame
+        continue
+      }
+      if (frame.kind !== 'data' || (force !== undefined && frame.epoch < force.epoch)) continue
       // Entries whose epoch was opened before the frame: that one came late.
-      return 'begun'
+      if (frame.epoch !== force?.epoch || frame.term !== force.term) return 'begun'
+      // One that overtook another of its term is read again behind it.
+      if (frame.firstSeq === 0) return frame.firstIndex === 0 ? opening('entries') : 'begun'
     }
-    if (batch.next >= range.end || batch.next === batch.end) return opening('nothing')
+    if (batch.next >= range.end || batch.next === batch.end) return opening(next)
   }
-  return opening('nothing')
+  return opening(next)
 }

@@ -149,9 +149,8 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
     const opening = await whileMoving(context, 'looking for the beginning of the log', (movement) =>
       findOpening(log, { token: context.token, incarnation, range, maxBatchBytes: context.maxBatchBytes }, movement),
     )
-    if (typeof opening === 'object') {
-      if (hindrance === undefined || isBeginning(context, opening)) return fromOpenFrame(context, opening)
-    } else begun = opening === 'begun'
+    if (typeof opening === 'object' && isBeginning(context, listed, opening)) return fromOpenFrame(context, opening)
+    begun = opening !== 'none'
   }
   return {
     looked: `${range.start}/${listed.refs.map((ref) => ref.meta.id).join()}`,
@@ -165,10 +164,14 @@ async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<Rest
   }
 }
 
+interface Listed {
+  readonly refs: readonly SnapshotRef[]
+  /** What has kept them from being listed. */
+  readonly hindrance: unknown
+}
+
 /** An unreachable store is no reason to fail, nor to wait for ever when the log still holds everything. */
-async function listSnapshots<R, C>(
-  context: RestoreContext<R, C>,
-): Promise<{ readonly refs: readonly SnapshotRef[]; readonly hindrance: unknown }> {
+async function listSnapshots<R, C>(context: RestoreContext<R, C>): Promise<Listed> {
   const { store, token, logger, signal } = context
   try {
     const refs = await whileMoving(context, 'listing the snapshots', (movement) => store.list(token, movement))
@@ -244,12 +247,19 @@ function stateOf(meta: SnapshotMeta): CopyState {
 }
 
 /**
- * Whether an open frame that was found first may be believed to be the beginning. It may be a late copy of it, with which a log begins that was truncated or
- * released; then entries are in snapshots alone, so these must have been looked at.
+ * Whether an open frame that was found first may be believed to be the beginning, where no snapshot could be restored. It may be a late copy of it, with which a log
+ * begins that was truncated or released. Then entries are in snapshots alone: there are some, though each may be damaged.
  */
-function isBeginning<R, C>({ incarnation, assignedEpoch }: RestoreContext<R, C>, opening: Opening): boolean {
-  if (opening.incarnation > incarnation || opening.follows === 'beginning') return true
-  return opening.follows === 'nothing' && assignedEpoch() < 2
+function isBeginning<R, C>(
+  { incarnation, assignedEpoch }: RestoreContext<R, C>,
+  { refs, hindrance }: Listed,
+  opening: Opening,
+): boolean {
+  const { follows } = opening
+  if (opening.incarnation > incarnation || follows === 'entries' || follows === 'end') return true
+  if (refs.some(({ meta }) => meta.incarnation === opening.incarnation && meta.nextIndex > 0)) return false
+  if (hindrance === undefined || follows === 'first epoch') return true
+  return follows === 'nothing' && assignedEpoch() < 2
 }
 
 function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): RestoredCopy<R, C> {

@@ -1,4 +1,5 @@
 /** What is taken for the beginning of an incarnation, by what follows its open frame. */
+import { Readable } from 'node:stream'
 import { memoryCluster } from '@kagami/testkit'
 import { expect, test } from 'vitest'
 import { encodeFrame, type Frame } from '../../src/engine/frame.js'
@@ -6,6 +7,7 @@ import { systemSeams } from '../../src/index.js'
 import { findOpening } from '../../src/runtime/opening.js'
 import { restoreCopy } from '../../src/runtime/restorer.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
+import { metaOf } from '../engine/snapshots.js'
 import { Ledger } from './harness.js'
 
 const { signal } = new AbortController()
@@ -29,14 +31,14 @@ const barrier = (incarnation: number, epoch: number): Frame => ({
   term: 7n,
   timeMs: 1,
 })
-const data = (incarnation: number, epoch: number): Frame => ({
+const data = (incarnation: number, epoch: number, { firstSeq = 0, firstIndex = 0, term = 7n } = {}): Frame => ({
   kind: 'data',
   token: 'orders',
   incarnation,
   epoch,
-  term: 7n,
-  firstSeq: 0,
-  firstIndex: 9,
+  term,
+  firstSeq,
+  firstIndex,
   count: 0,
   chain: 1n,
   timeMs: 1,
@@ -65,27 +67,56 @@ test('nothing of it, or only what came after its beginning', async () => {
 
 test('an open frame, by what follows it: a late one may stand in the middle', async () => {
   expect(await found(open(1), open(3), open(3))).toBe('3 at 1: nothing')
-  expect(await found(open(3), barrier(3, 1), data(3, 1))).toBe('3 at 0: beginning')
+  expect(await found(open(3), barrier(3, 1))).toBe('3 at 0: first epoch')
   expect(await found(open(3), barrier(3, 2))).toBe('3 at 0: middle')
+  expect(await found(open(3), barrier(3, 2), barrier(3, 1))).toBe('3 at 0: middle')
   expect(await found(open(3), marker, barrier(3, 1))).toBe('3 at 0: middle')
   // What was in force before it can't be, if it were the first.
   expect(await found(open(3), data(3, 1))).toBe('begun')
+  expect(await found(open(3), barrier(3, 1), data(3, 2))).toBe('begun')
+  expect(await found(open(3), barrier(3, 1), data(3, 1, { term: 8n }))).toBe('begun')
+})
+
+test('an open frame, by the first entries that count behind it', async () => {
+  const late = { firstIndex: 9 }
+  for (const between of [[], [marker], [barrier(3, 2), marker]]) {
+    const epoch = between.length > 1 ? 2 : 1
+    expect(await found(open(3), barrier(3, 1), ...between, data(3, epoch))).toBe('3 at 0: entries')
+    expect(await found(open(3), barrier(3, 1), ...between, data(3, epoch, late))).toBe('begun')
+    // One that was overtaken comes again, and one of an earlier epoch never counts.
+    const stray = [data(3, epoch, { firstSeq: 4, firstIndex: 4 }), data(3, epoch - 1)]
+    expect(await found(open(3), barrier(3, 1), ...between, ...stray)).toBe('3 at 0: first epoch')
+    expect(await found(open(3), barrier(3, 1), ...between, ...stray, data(3, epoch, late))).toBe('begun')
+  }
 })
 
 test('a newer incarnation, and one that has ended', async () => {
   expect(await found(open(5), barrier(5, 2))).toBe('5 at 0: middle')
-  expect(await found(open(3), open(4, true))).toBe('3 at 0: beginning')
-  expect(await found(open(4, true))).toBe('4 at 0: beginning')
+  expect(await found(open(3), open(4, true))).toBe('3 at 0: end')
+  expect(await found(open(4, true))).toBe('4 at 0: end')
 })
 
-/** Whether a copy begins with the log's open frame while the snapshots can't be listed. */
-async function believed(assignedEpoch: number, ...frames: Frame[]): Promise<boolean> {
+/** How a copy fares that finds no snapshot which it can restore: 'begins' with the log's open frame, 'waits' for the store, or fails with a code. */
+async function restoring(
+  { assignedEpoch, snapshots }: { assignedEpoch: number; snapshots: 'out of reach' | 'none' | 'damaged' },
+  ...frames: Frame[]
+): Promise<string> {
   const world = memoryCluster()
   const [log, store] = [world.commitLog(), world.snapshotStore()]
   for (const adapter of [log, store]) await adapter.start({ cluster: 'test', node: 'a', logger, signal })
   const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
   for (const frame of frames) await opened.append(encodeFrame(frame), { signal })
-  world.snapshots.cut()
+  if (snapshots === 'out of reach') world.snapshots.cut()
+  if (snapshots === 'damaged') {
+    const { address, identity } = opened
+    const meta = metaOf({
+      token: 'orders',
+      incarnation: 3,
+      anchor: { offset: '1', checksum: 1 },
+      log: { address, identity },
+    })
+    await store.create(meta, Readable.from([Buffer.from('not what a snapshot holds')]), { signal })
+  }
   const { clock, random } = systemSeams()
   const end = new AbortController()
   const restored = restoreCopy({
@@ -108,17 +139,41 @@ async function believed(assignedEpoch: number, ...frames: Frame[]): Promise<bool
     signal: end.signal,
   })
   const outcome = await restored.then(
-    () => true,
-    (error: unknown) => (end.signal.aborted ? false : Promise.reject(error as Error)),
+    () => 'begins',
+    (error: { code?: string }) => (end.signal.aborted ? 'waits' : String(error.code)),
   )
   for (const adapter of [log, store]) await adapter.stop()
   return outcome
 }
 
+const fresh = { assignedEpoch: 1 }
+const promoted = { assignedEpoch: 2 }
+
 test('while snapshots can not be listed, an open frame is believed only where there can be none', async () => {
-  expect(await believed(1, open(3))).toBe(true)
-  expect(await believed(2, open(3), barrier(3, 1))).toBe(true)
-  expect(await believed(2, open(3))).toBe(false)
-  expect(await believed(2, open(3), barrier(3, 2))).toBe(false)
-  expect(await believed(1, open(3), marker)).toBe(false)
+  const snapshots = 'out of reach' as const
+  expect(await restoring({ ...fresh, snapshots }, open(3))).toBe('begins')
+  expect(await restoring({ ...promoted, snapshots }, open(3), barrier(3, 1))).toBe('begins')
+  expect(await restoring({ ...promoted, snapshots }, open(3), barrier(3, 2), data(3, 2))).toBe('begins')
+  expect(await restoring({ ...promoted, snapshots }, open(3))).toBe('waits')
+  expect(await restoring({ ...promoted, snapshots }, open(3), barrier(3, 2))).toBe('waits')
+  expect(await restoring({ ...fresh, snapshots }, open(3), marker)).toBe('waits')
+})
+
+test('where there are none, it is believed', async () => {
+  for (const frames of [[], [marker], [barrier(3, 1)], [barrier(3, 2), marker]])
+    expect(await restoring({ ...promoted, snapshots: 'none' }, open(3), ...frames)).toBe('begins')
+})
+
+test('S1, S8: where there are some, of which none can be restored, it is believed only with its first entries', async () => {
+  const snapshots = 'damaged' as const
+  for (const frames of [
+    [barrier(3, 1)],
+    [barrier(3, 2)],
+    [barrier(3, 2), barrier(3, 3), marker],
+    [marker, barrier(3, 4)],
+  ]) {
+    expect(await restoring({ ...promoted, snapshots }, open(3), ...frames)).toBe('KAGAMI_LOG_GAP')
+    const epoch = Math.max(...frames.map((frame) => (frame.kind === 'barrier' ? frame.epoch : 0)))
+    expect(await restoring({ ...promoted, snapshots }, open(3), ...frames, data(3, epoch))).toBe('begins')
+  }
 })
