@@ -146,7 +146,8 @@ type Trace = LogHistory & { readonly log: LogRef }
 /** `snapshots`: newest first. */
 function aliveAmong(traces: readonly Trace[], snapshots: readonly SnapshotMeta[]): LeftBehind['alive'] {
   const ended = Math.max(0, ...traces.filter(({ deleted }) => deleted).map(({ incarnation }) => incarnation))
-  const lasting = traces.filter(({ deleted }) => !deleted)
+  // Incarnations only grow, so what lies below an end is over, wherever its own end was.
+  const lasting = traces.filter(({ deleted, incarnation }) => !deleted && incarnation > ended)
   const lived = newestOf(lasting.filter(({ epoch }) => epoch > 0))
   const opened = newestOf(lasting.filter(({ epoch, before }) => epoch === 0 && before.length === 0))
   const captured = snapshots[0]

@@ -132,7 +132,7 @@ export class LogReader<R, C> {
         this.#log ??= await this.#open(signal)
         if (!restored) await this.#restore(this.#log, signal)
         restored = true
-        while ((await this.#readOn(this.#log, signal)) === 'cut off');
+        await this.#readAll(this.#log, signal)
         return
       } catch (error) {
         if (signal.aborted) return
@@ -198,8 +198,18 @@ export class LogReader<R, C> {
     this.#listener.onRestored(restored, clock.monotonicMs() - startedMs)
   }
 
+  async #readAll(log: TokenLog, signal: AbortSignal): Promise<void> {
+    let batchBytes = MAX_BATCH_BYTES
+    for (;;) {
+      const before = this.#readTo
+      if ((await this.#readOn(log, batchBytes, signal)) === 'done') return
+      // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that.
+      batchBytes = this.#readTo > before ? MAX_BATCH_BYTES : 2 * batchBytes
+    }
+  }
+
   /** Ends when nothing is left to learn, or when it was cut off: then it is to begin again at the anchor, before it counts on anything. */
-  async #readOn(log: TokenLog, signal: AbortSignal): Promise<'done' | 'cut off'> {
+  async #readOn(log: TokenLog, maxBatchBytes: number, signal: AbortSignal): Promise<'done' | 'cut off'> {
     const { token, progress } = this.#context
     const { limits, seams } = this.#context.settings
     const { clock } = seams
@@ -208,7 +218,7 @@ export class LogReader<R, C> {
     let sliceMs = startedMs
     let askedMs = startedMs
     this.#listener.onReading()
-    const options = { signal, lookMs: limits.lookMs, maxBatchBytes: MAX_BATCH_BYTES }
+    const options = { signal, lookMs: limits.lookMs, maxBatchBytes }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
       const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
       if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'

@@ -17,6 +17,14 @@ import { LogTrouble } from './log-trouble.js'
 import type { Limits } from './options.js'
 import { backoffMs, type Waiting } from './waiting.js'
 
+interface Marker {
+  readonly nonce: bigint
+  readonly bytes: Uint8Array
+  readonly waiters: Set<Waiter>
+  /** Before it is sent again. */
+  timer: { cancel(): void } | undefined
+}
+
 interface Waiter {
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
@@ -40,7 +48,7 @@ export class MarkerQueue {
   readonly #context: MarkerContext
   readonly #trouble: LogTrouble
   #next = new Set<Waiter>()
-  #underWay: { readonly nonce: bigint; readonly waiters: Set<Waiter> } | undefined
+  #underWay: Marker | undefined
 
   constructor(context: MarkerContext) {
     this.#context = context
@@ -73,8 +81,7 @@ export class MarkerQueue {
   /** The loop has read a marker. */
   read(nonce: bigint): void {
     if (this.#underWay?.nonce !== nonce) return
-    const { waiters } = this.#underWay
-    this.#underWay = undefined
+    const waiters = this.#takeWaiters()
     this.#trouble.over()
     for (const waiter of waiters) waiter.resolve()
     this.pump()
@@ -83,14 +90,12 @@ export class MarkerQueue {
   /** The copy was restored, and may have jumped over the marker: everyone waits for a new one. */
   jumped(): void {
     if (this.#underWay === undefined) return
-    this.#next = new Set([...this.#underWay.waiters, ...this.#next])
-    this.#underWay = undefined
+    this.#next = new Set([...this.#takeWaiters(), ...this.#next])
     this.pump()
   }
 
   fail(error: KagamiError): void {
-    const waiters = [...(this.#underWay?.waiters ?? []), ...this.#next]
-    this.#underWay = undefined
+    const waiters = [...this.#takeWaiters(), ...this.#next]
     this.#next = new Set()
     this.#trouble.over()
     for (const waiter of waiters) waiter.reject(error)
@@ -101,42 +106,47 @@ export class MarkerQueue {
     const log = this.#context.log()
     if (log === undefined || this.#underWay !== undefined || this.#next.size === 0) return
     const { token, clock, random } = this.#context
-    const marker = { nonce: random.uint64(), waiters: this.#next }
-    this.#underWay = marker
+    const nonce = random.uint64()
+    const incarnation = this.#context.incarnation()
+    const bytes = encodeFrame({ kind: 'marker', token, incarnation, nonce, timeMs: clock.now() })
+    this.#underWay = { nonce, bytes, waiters: this.#next, timer: undefined }
     this.#next = new Set()
-    this.#append(
-      log,
-      marker.nonce,
-      encodeFrame({
-        kind: 'marker',
-        token,
-        incarnation: this.#context.incarnation(),
-        nonce: marker.nonce,
-        timeMs: clock.now(),
-      }),
-      0,
-    )
+    this.#append(log, this.#underWay, 0)
   }
 
-  #append(log: TokenLog, nonce: bigint, bytes: Uint8Array, failures: number): void {
+  #append(log: TokenLog, marker: Marker, failures: number): void {
     const { clock, random, limits, signal } = this.#context
     const readTo = this.#context.readTo()
+    const isOver = (): boolean => signal.aborted || this.#underWay !== marker
     const onAppended = (offset: Offset): void => {
-      if (offset < readTo) this.#context.onLostTail(offset)
+      if (offset < readTo) return this.#context.onLostTail(offset)
+      // The log may lose it before it is read. A reader that is far behind gets a few copies to read.
+      if (!isOver()) this.#appendLater(marker, limits.appendTimeoutMs, 0)
     }
-    appendWithin(limits.appendTimeoutMs, log, bytes, clock, signal).then(onAppended, (error: unknown) => {
-      if (signal.aborted || this.#underWay?.nonce !== nonce) return
+    appendWithin(limits.appendTimeoutMs, log, marker.bytes, clock, signal).then(onAppended, (error: unknown) => {
+      if (isOver()) return
       if (isKagamiError(error) && !error.retryable) return this.fail(error)
       this.#trouble.failed(error)
       const refusal = this.#trouble.refusal()
       if (refusal !== undefined) return this.fail(refusal)
-      // Sent again until it is read: a second copy of a marker is harmless.
-      clock.timer(backoffMs(failures, limits.retryMs, random), () => {
-        const current = this.#context.log()
-        if (!signal.aborted && this.#underWay?.nonce === nonce && current !== undefined) {
-          this.#append(current, nonce, bytes, failures + 1)
-        }
-      })
+      this.#appendLater(marker, backoffMs(failures, limits.retryMs, random), failures + 1)
     })
+  }
+
+  /** Sends it again, until it is read: a second copy of a marker is harmless. */
+  #appendLater(marker: Marker, delayMs: number, failures: number): void {
+    marker.timer = this.#context.clock.timer(delayMs, () => {
+      const log = this.#context.log()
+      if (!this.#context.signal.aborted && this.#underWay === marker && log !== undefined)
+        this.#append(log, marker, failures)
+    })
+  }
+
+  /** Those who wait for the marker that is under way, which is over. */
+  #takeWaiters(): Iterable<Waiter> {
+    const marker = this.#underWay
+    marker?.timer?.cancel()
+    this.#underWay = undefined
+    return marker?.waiters ?? []
   }
 }

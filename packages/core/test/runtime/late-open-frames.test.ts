@@ -132,6 +132,49 @@ test('S1, S3: documents that have gone back revive no incarnation of which only 
   expect(promoted).toEqual([incarnation])
 })
 
+test.each([[[]], [[{ kind: 'open', deleted: false }]]] as const)(
+  'S3: late frames of an incarnation that another log shows to be over bring it back to nobody (%j)',
+  async (opening) => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a')
+    await a.token('orders', { replicas: 0, primary: 'self' })
+    const { log: first, incarnation } = cluster.assignment('orders')!
+    await a.remove('orders')
+    await eventually(() => cluster.assignment('orders')?.phase === 'gone', 'it is gone')
+    const { signal } = new AbortController()
+    const log = cluster.world.commitLog()
+    await log.start({ cluster: 'test', node: 'late', logger: console, signal })
+    const append = async ({ address }: { address: string }, ...frames: Parameters<typeof encodeFrame>[0][]) => {
+      const opened = await log.open(address, { token: 'orders', signal })
+      for (const frame of frames) await opened.append(encodeFrame(frame), { signal })
+      await opened.close()
+    }
+    const of = { token: 'orders', incarnation, timeMs: 0 }
+    const barrier = { kind: 'barrier', ...of, epoch: 1, term: 7n } as const
+    await append(first, ...opening.map((frame) => ({ ...frame, ...of, ...first })), barrier)
+    await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'new')
+    const second = cluster.assignment('orders')!
+    expect(second.log.address).not.toBe(first.address)
+    await cluster.stop('a')
+    // Its removal has come as far as the log when the documents are lost.
+    const end = {
+      kind: 'open',
+      deleted: true,
+      token: 'orders',
+      incarnation: second.incarnation + 1,
+      timeMs: 0,
+    } as const
+    await append(second.log, { ...end, ...second.log })
+    await log.stop()
+    cluster.world.coordination.wipe()
+    const b = await cluster.start('b')
+    const again = await b.token('orders', { replicas: 0, primary: 'self' })
+    await write(again, 'anew')
+    expect(lines(again)).toEqual(['anew'])
+    expect(cluster.assignment('orders')?.incarnation).toBeGreaterThan(second.incarnation)
+  },
+)
+
 test('S1: a token that only documents speak for is not given up for an incarnation that was only opened', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a')

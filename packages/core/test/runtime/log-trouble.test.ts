@@ -260,3 +260,33 @@ function refusingLog(cluster: TestCluster, refuses: (record: Uint8Array) => bool
   }
   return log
 }
+
+test('a log whose every batch comes late, with large records, still brings a copy on, one batch after the other', async () => {
+  await using cluster = new TestCluster()
+  // Entries of which two don't fit into one batch of a reader.
+  const large = { ...limits, maxFrameBytes: 900_000 }
+  const a = await cluster.start('a', { limits: large })
+  const primary = await a.token('orders', { replicas: 0, primary: 'self' })
+  for (let i = 0; i < 4; i++) await primary.replicate(bytes(`${i} ${'x'.repeat(600_000)}`))
+  const log = cluster.world.commitLog()
+  const slow = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate(opened, {
+        async *read(...from: Parameters<TokenLog['read']>) {
+          for await (const batch of opened.read(...from)) {
+            // As long as a reader may miss its looks, and longer.
+            if (batch.records.some((record) => record.bytes.length > 100_000)) await pause(4 * limits.lookMs!)
+            yield batch
+          }
+        },
+      })
+    },
+  })
+  const b = await cluster.start('b', { limits: large, log: slow })
+  await a.alter('orders', { replicas: 1 })
+  await eventually(() => b.get('orders')?.next?.index === 4, 'the copy has applied all')
+  expect(lines(b.get('orders')!)).toEqual(lines(primary))
+})
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -4,6 +4,7 @@ import type { TokenLog } from '../../src/contract/index.js'
 import { decodeFrame } from '../../src/engine/frame.js'
 import { MarkerQueue } from '../../src/runtime/marker-queue.js'
 import { systemClock, systemRandom } from '../../src/runtime/system-seams.js'
+import { eventually } from './harness.js'
 
 /** Takes every append, and tells the nonces of the markers. */
 class Log {
@@ -18,12 +19,12 @@ class Log {
   } as unknown as TokenLog
 }
 
-function queueOver({ log }: Log, maxWaiting = 10): MarkerQueue {
+function queueOver({ log }: Log, maxWaiting = 10, appendTimeoutMs = 60_000): MarkerQueue {
   return new MarkerQueue({
     token: 'orders',
     clock: systemClock(),
     random: systemRandom(),
-    limits: { retryMs: { first: 5, longest: 20 }, appendTimeoutMs: 1000, maxWaiting },
+    limits: { retryMs: { first: 5, longest: 20 }, appendTimeoutMs, maxWaiting },
     log: () => log,
     incarnation: () => 1,
     readTo: () => 0n,
@@ -39,6 +40,20 @@ function ended(...waits: Promise<void>[]): { readonly which: Set<number> } {
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+test('a marker that the log took, and lost before it was read, is sent again until it is read, and no longer', async () => {
+  const log = new Log()
+  const queue = queueOver(log, 10, 20)
+  const { which } = ended(queue.wait().reached)
+  await eventually(() => log.nonces.length >= 3, 'it is sent again')
+  expect(new Set(log.nonces).size).toBe(1)
+  queue.read(log.nonces[0] as bigint)
+  const sent = log.nonces.length
+  await turn()
+  expect([...which]).toEqual([0])
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  expect(log.nonces).toHaveLength(sent)
+})
 
 test('who comes while a marker is under way waits for the next one, which all of them share', async () => {
   const log = new Log()
