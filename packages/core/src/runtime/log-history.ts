@@ -33,19 +33,29 @@ export interface LogHistory {
  * Reads what a log holds below `below`; all of it where that is left out. A frame of an incarnation shows that it was opened, though a
  * truncated log no longer holds the frame that did it.
  */
-export async function readHistory(
+export async function readHistory(log: TokenLog, token: string, search: HistorySearch): Promise<LogHistory> {
+  for (;;) {
+    try {
+      return await readOnce(log, token, search)
+    } catch (error) {
+      // It was truncated, or released, between the look at its bounds and the read. What is left tells as much as before.
+      if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
+      search.signal.throwIfAborted()
+    }
+  }
+}
+
+interface HistorySearch {
+  readonly below?: Offset
+  /** Whether nothing more need be read. */
+  readonly enough?: (history: Pick<LogHistory, 'incarnation' | 'epoch' | 'deleted'>) => boolean
+  readonly signal: AbortSignal
+}
+
+async function readOnce(
   log: TokenLog,
   token: string,
-  {
-    below,
-    enough = () => false,
-    signal,
-  }: {
-    readonly below?: Offset
-    /** Whether nothing more need be read. */
-    readonly enough?: (history: Pick<LogHistory, 'incarnation' | 'epoch' | 'deleted'>) => boolean
-    readonly signal: AbortSignal
-  },
+  { below, enough = () => false, signal }: HistorySearch,
 ): Promise<LogHistory> {
   const { start, end } = await log.range({ signal })
   const until = below === undefined || below > end ? end : below

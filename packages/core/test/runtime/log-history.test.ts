@@ -1,0 +1,35 @@
+/** What a log tells of a token that nobody remembers, while others work on that log. */
+import { memoryCluster } from '@kagami/testkit'
+import { expect, test } from 'vitest'
+import type { TokenLog } from '../../src/contract/index.js'
+import { encodeFrame, type Frame } from '../../src/engine/frame.js'
+import { readHistory } from '../../src/runtime/log-history.js'
+import { delegate } from './harness.js'
+
+const { signal } = new AbortController()
+const of = { token: 'orders', timeMs: 1 }
+
+test('a log that is truncated between the look at its bounds and the read is looked at again', async () => {
+  const log = memoryCluster().commitLog()
+  await log.start({ cluster: 'test', node: 'a', logger: console, signal })
+  const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
+  const { address, identity } = opened
+  const frames: Frame[] = [
+    { kind: 'open', ...of, incarnation: 3, deleted: false, address, identity },
+    { kind: 'barrier', ...of, incarnation: 3, epoch: 4, term: 7n },
+    { kind: 'open', ...of, incarnation: 4, deleted: true, address, identity },
+  ]
+  const offsets: bigint[] = []
+  for (const frame of frames) offsets.push(await opened.append(encodeFrame(frame), { signal }))
+  let reads = 0
+  const truncated = delegate<TokenLog>(opened, {
+    async *read(...from: Parameters<TokenLog['read']>) {
+      reads += 1
+      if (reads <= 2) await opened.truncate(offsets[reads]!, { signal })
+      yield* opened.read(...from)
+    },
+  })
+  expect(await readHistory(truncated, 'orders', { signal })).toMatchObject({ incarnation: 4, deleted: true })
+  expect(reads).toBe(3)
+  await log.stop()
+})
