@@ -185,6 +185,11 @@ describe('a command of a package', () => {
     expect(await problems(right)).toEqual([])
   })
 
+  test('is run by an npm that tells nothing of its own', async () => {
+    const quiet = "if (process.env.npm_config_update_notifier !== 'false') console.log('npm notice')"
+    expect(await problems(`${quiet}\n${right}`)).toEqual([])
+  })
+
   test.each([
     ['is not installed', undefined, ['--version', 'help']],
     ['tells another version', right.replace('1.2.3', '1.2.4'), ['--version']],

@@ -55,6 +55,8 @@ export function npm(args, { cwd = root, env = process.env, output = 'stderr' } =
   const inner = Object.fromEntries(
     Object.entries(env).filter(([name]) => !/^npm_config_(workspace|prefix|global|dry_run)/i.test(name)),
   )
+  // Nor may its news of newer versions get among what is read of its output.
+  inner['npm_config_update_notifier'] = 'false'
   const script = inner['npm_execpath']
   const own = script !== undefined && /npm-cli\.[cm]?js$/.test(script)
   return run(own ? process.execPath : 'npm', own ? [script, ...args] : args, { cwd, env: inner, output })
