@@ -74,7 +74,10 @@ export class EmbeddedCoordinator implements Coordinator {
     const files = new SessionFiles(folder)
     // Twice as often as sessions beat, but a dead process is noticed within a second whatever the timeout is.
     const roster = new Roster(folder, files, logger, Math.min(250, this.#settings.sessionTimeoutMs / 8))
-    const documents = new Documents(folder.documents, folder)
+    // As though they came from an older backup, which whoever uses them must be able to bear. Elections must not go back.
+    const documents = new Documents(folder.documents, folder, (name, error) =>
+      logger.error(`document ${name} is damaged, and counts as it was before its last change, or as empty`, { error }),
+    )
     const officeChanges = new Pulse()
     const happened = (message: Message): void => {
       if (message.kind === 'documents') documents.told(message.name)

@@ -13,6 +13,7 @@ import { Following } from './following.js'
 import { Gate } from './gate.js'
 import { documentFile, kindFolder, kindOf, kindOfFolder } from './names.js'
 import { Shelf } from './shelf.js'
+import type { OnDamage } from './shelf.js'
 
 /** So many are read or written at once. A thousand of them would keep the session's beats waiting for a thread until it expires. */
 const atOnce = 16
@@ -23,14 +24,16 @@ const shelvesPerKind = 16
 export class Documents {
   readonly #folder: string
   readonly #home: Folder
+  readonly #onDamage: OnDamage | undefined
   readonly #gate = new Gate(atOnce)
   /** By kind, as far as they were asked for, heard of, or found. */
   readonly #kinds = new Map<string, readonly Shelf[]>()
   readonly #following = new Set<Following>()
 
-  constructor(folder: string, home: Folder) {
+  constructor(folder: string, home: Folder, onDamage?: OnDamage) {
     this.#folder = folder
     this.#home = home
+    this.#onDamage = onDamage
   }
 
   async read(name: string): Promise<Document | undefined> {
@@ -100,7 +103,9 @@ export class Documents {
     let shelves = this.#kinds.get(kind)
     if (shelves === undefined) {
       const folder = join(this.#folder, kindFolder(kind))
-      shelves = Array.from({ length: shelvesPerKind }, (_, i) => new Shelf(join(folder, i.toString(16)), this.#home))
+      const shelf = (_: unknown, i: number): Shelf =>
+        new Shelf(join(folder, i.toString(16)), this.#home, this.#onDamage)
+      shelves = Array.from({ length: shelvesPerKind }, shelf)
       this.#kinds.set(kind, shelves)
     }
     return shelves

@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { KagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { Document } from '@kagami/core/contract'
 import { linkNew, makeFolder, namesIn, removeFile, syncFolder, writeNew } from './disk.js'
 import { decodeDocument, encodeDocument } from './document-file.js'
@@ -23,12 +23,16 @@ const kept = 3
 /** Two changes of a folder that are closer to each other than this may have left the same time on it. */
 const timeGrainMs = 2_000
 
+/** An older version counts in the place of one that is damaged, or none of its bytes. Where nobody is told, a damaged one is an error. */
+export type OnDamage = (name: string, error: unknown) => void
+
 /** The versions of each document that are there, ascending, by the document's file name. */
 type Versions = ReadonlyMap<string, readonly number[]>
 
 export class Shelf {
   readonly #folder: string
   readonly #home: Folder
+  readonly #onDamage: OnDamage | undefined
   /** The newest of all documents, as they were seen last. */
   #newest: ReadonlyMap<string, Document> = new Map()
   /** The folder that they were seen in: another one of the same name begins with the same versions. */
@@ -42,17 +46,18 @@ export class Shelf {
   readonly #versions = new SharedLook(() => this.#lookIn())
   readonly #lists = new SharedLook(() => this.#list())
 
-  constructor(folder: string, home: Folder) {
+  constructor(folder: string, home: Folder, onDamage: OnDamage | undefined) {
     this.#folder = folder
     this.#home = home
+    this.#onDamage = onDamage
   }
 
   async read(name: string): Promise<Document | undefined> {
     const file = documentFile(name)!
     for (;;) {
-      const version = (await this.#versions.ask()).get(file)?.at(-1)
-      if (version === undefined) return undefined
-      const document = await this.#load(name, version)
+      const versions = (await this.#versions.ask()).get(file)
+      if (versions === undefined) return undefined
+      const document = await this.#load(name, versions)
       // Gone: newer ones have been written since the folder was listed.
       if (document !== undefined) return document
     }
@@ -168,23 +173,44 @@ export class Shelf {
       const version = numbers.at(-1)!
       const name = documentName(file)
       let document = sameFolder ? this.#newest.get(name) : undefined
-      if (document?.version !== version) document = await this.#load(name, version)
+      if (document?.version !== version) document = await this.#load(name, numbers)
       if (document === undefined) return undefined
       documents.set(name, document)
     }
     return documents
   }
 
-  async #load(name: string, version: number): Promise<Document | undefined> {
+  /**
+   * The newest version; undefined where it is gone. What a damaged one held is lost, so the newest whole one before it counts in its place, or none of its bytes, if that is
+   * allowed: what needs them fails, and can be written anew.
+   */
+  async #load(name: string, versions: readonly number[]): Promise<Document | undefined> {
+    const version = versions.at(-1)!
+    let damage: unknown
+    for (const number of versions.toReversed()) {
+      try {
+        const bytes = await this.#bytesOf(name, number)
+        if (bytes === undefined && damage === undefined) return undefined
+        if (bytes === undefined) continue
+        if (damage !== undefined) this.#onDamage?.(name, damage)
+        return { name, version, bytes }
+      } catch (error) {
+        if (!isKagamiError(error, 'KAGAMI_BAD_DOCUMENT') || this.#onDamage === undefined) throw error
+        damage ??= error
+      }
+    }
+    this.#onDamage?.(name, damage)
+    return { name, version, bytes: new Uint8Array(0) }
+  }
+
+  async #bytesOf(name: string, version: number): Promise<Uint8Array | undefined> {
     const path = this.#path(name, version)
-    let bytes: Buffer
     try {
-      bytes = await readFile(path)
+      return decodeDocument(path, name, version, await readFile(path))
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined
       throw coordinatorError(path, error)
     }
-    return { name, version, bytes: decodeDocument(path, name, version, bytes) }
   }
 
   #path(name: string, version: number): string {

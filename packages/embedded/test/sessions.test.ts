@@ -1,4 +1,4 @@
-import { readdir, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord, Session } from '@kagami/core/contract'
 import { describe, expect, it } from 'vitest'
@@ -159,21 +159,66 @@ describe('a session', () => {
 })
 
 describe('documents', () => {
-  it('that are damaged are told, never given out', async () => {
+  it('that are damaged are told, never given out, and hide no others', async () => {
     const dir = await testFolder()
     const { coordinator } = await startNode(dir, 'a')
     const session = await coordinator.connect(options)
+    await session.write('x/2', Buffer.from('another'), undefined, options)
     const version = await session.write('x/1', Buffer.from('whole'), undefined, options)
-    const [root] = await readdir(dir)
-    const path = join(await shelfOf(join(dir, root!)), `x+1@${version}`)
+    const files = await readdir(dir, { recursive: true })
+    const path = join(
+      dir,
+      files.find((file) => file.endsWith(`x+1@${version}`))!,
+    )
     for (const bytes of [
       Buffer.alloc(0),
       Buffer.alloc(40),
       Buffer.from('KGMDOC1\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'),
     ]) {
       await writeFile(path, bytes)
-      await expect(session.read('x/1', options)).rejects.toMatchObject({ code: 'KAGAMI_BAD_DOCUMENT' })
+      expect(await session.read('x/1', options)).toEqual({ name: 'x/1', version, bytes: new Uint8Array(0) })
+      const { coordinator: fresh } = await startNode(dir, 'b')
+      const other = await fresh.connect(options)
+      for await (const documents of other.watch('x/', options)) {
+        expect([...documents.values()].map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(['', 'another'])
+        break
+      }
+      await fresh.stop()
     }
+    expect(await session.write('x/1', Buffer.from('anew'), version, options)).toBe(version + 1)
+  })
+
+  it('of which the newest version is damaged count as they were before, and can be written again', async () => {
+    const dir = await testFolder()
+    const first = await startNode(dir, 'a')
+    const session = await first.coordinator.connect(options)
+    const others = ['x/2', 'x/3', 'x/4']
+    for (const name of others) await session.write(name, Buffer.from('whole'), undefined, options)
+    let version: number | undefined
+    for (const text of ['one', 'two', 'three'])
+      version = await session.write('x/1', Buffer.from(text), version, options)
+    const files = await readdir(dir, { recursive: true })
+    const path = join(
+      dir,
+      files.find((file) => file.endsWith(`x+1@${version}`))!,
+    )
+    const bytes = await readFile(path)
+    bytes[bytes.length - 2]! ^= 1
+    await writeFile(path, bytes)
+    // One that has not seen it whole.
+    const { coordinator } = await startNode(dir, 'b')
+    const other = await coordinator.connect(options)
+    for await (const documents of other.watch('x/', options)) {
+      expect([...documents.keys()]).toEqual(['x/1', ...others])
+      break
+    }
+    const found = await other.read('x/1', options)
+    expect(found).toMatchObject({ version, bytes: new Uint8Array(Buffer.from('two')) })
+    const next = await other.write('x/1', Buffer.from('four'), found!.version, options)
+    expect(await session.read('x/1', options)).toMatchObject({
+      version: next,
+      bytes: new Uint8Array(Buffer.from('four')),
+    })
   })
 
   it('refuse names that are none', async () => {
