@@ -121,8 +121,13 @@ function restoresElsewhere(assignment: Assignment, { spec, view }: StepInput): b
 /** Copies that can write first, then those in sync, then by how much they have applied; without any usable copy, any member that could restore one. */
 function choosePrimary(assignment: Assignment, input: StepInput): string | undefined {
   const { spec, target, view, counts } = input
-  const usable = (node: string): boolean =>
-    view.nodes.get(node)?.member !== undefined && view.report(node, assignment.token)?.phase !== 'failed'
+  const lost = lostFrom(assignment, view)
+  const usable = (node: string): boolean => {
+    const report = view.report(node, assignment.token)
+    if (view.nodes.get(node)?.member === undefined || report?.phase === 'failed') return false
+    if (lost === undefined) return true
+    return report?.incarnation === assignment.incarnation && report.nextIndex >= lost
+  }
   if (holdsForOwner(spec) && spec.owner !== null) return usable(spec.owner) ? spec.owner : undefined
   const pinned = pinnedPrimary(assignment, spec)
   const rank = (node: string): readonly number[] => {
@@ -144,6 +149,21 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
     nodes.filter(usable).sort((a, b) => compareRanks(rank(b), rank(a)) || (a < b ? -1 : 1))[0]
   const planned = target === undefined ? [] : [target.primary, ...target.replicas].filter((node) => node !== null)
   return best(copiesOf(assignment)) ?? planned.filter(usable)[0] ?? best([...view.nodes.keys()])
+}
+
+/**
+ * How far copies had come that find that the log no longer holds, or contradicts, what they have applied; undefined: there is none. That is the log's fault and not theirs, so what
+ * has come less far must not be made the primary: what it would acknowledge takes the places of what was acknowledged before.
+ */
+function lostFrom({ token, incarnation }: Assignment, view: ClusterView): number | undefined {
+  let lost: number | undefined
+  for (const node of view.nodes.keys()) {
+    const report = view.report(node, token)
+    if (report?.phase !== 'failed' || report.incarnation !== incarnation) continue
+    if (report.error !== 'KAGAMI_LOG_LOST_TAIL' && report.error !== 'KAGAMI_LOG_DIVERGED') continue
+    lost = Math.max(lost ?? 0, report.nextIndex)
+  }
+  return lost
 }
 
 function handOver(assignment: Assignment, input: StepInput): Assignment {

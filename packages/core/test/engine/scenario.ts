@@ -278,6 +278,8 @@ function reportWith(report: CopyReport, word: string): CopyReport {
       return { ...report, snapshotFails: true }
     case 'failed':
       return { ...report, phase: 'failed', inSync: false, error: 'KAGAMI_APPLY_FAILED' }
+    case 'lost-tail':
+      return { ...report, phase: 'failed', inSync: false, error: 'KAGAMI_LOG_LOST_TAIL' }
     case 'index':
       return { ...report, nextIndex: Number(value) }
     case 'serving':
