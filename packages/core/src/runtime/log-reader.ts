@@ -199,12 +199,14 @@ export class LogReader<R, C> {
   }
 
   async #readAll(log: TokenLog, signal: AbortSignal): Promise<void> {
+    // Two of the largest records: the anchor, and one behind it.
+    const mostBytes = Math.max(MAX_BATCH_BYTES, 2 * this.#context.commitLog.maxRecordBytes)
     let batchBytes = MAX_BATCH_BYTES
     for (;;) {
       const before = this.#readTo
       if ((await this.#readOn(log, batchBytes, signal)) === 'done') return
       // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that.
-      batchBytes = this.#readTo > before ? MAX_BATCH_BYTES : 2 * batchBytes
+      batchBytes = this.#readTo > before ? MAX_BATCH_BYTES : Math.min(mostBytes, 2 * batchBytes)
     }
   }
 

@@ -289,4 +289,30 @@ test('a log whose every batch comes late, with large records, still brings a cop
   expect(lines(b.get('orders')!)).toEqual(lines(primary))
 })
 
+test('a copy that is cut off again and again, with nothing to read, asks for no larger batches without end', async () => {
+  await using cluster = new TestCluster()
+  const asked: number[] = []
+  const log = cluster.world.commitLog()
+  const cutOff = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate(opened, {
+        async *read(...from: Parameters<TokenLog['read']>) {
+          asked.push(from[1].maxBatchBytes)
+          for await (const batch of opened.read(...from)) {
+            yield batch
+            await pause(4 * limits.lookMs!)
+          }
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { limits, log: cutOff })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  asked.length = 0
+  await eventually(() => asked.length > 6, 'it begins again many times')
+  expect(Math.max(...asked)).toBeLessThanOrEqual(2 * log.maxRecordBytes)
+})
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
