@@ -21,6 +21,8 @@ export interface ClusterView {
   readonly nodes: ReadonlyMap<string, NodeView>
   /** What the node's live member reports of its copy. */
   report(node: string, token: string): CopyReport | undefined
+  /** The most entries that any node has told of, also one that is gone; 0: none. */
+  reached(token: string, incarnation: number): number
 }
 
 /** Counts that the steps of several tokens share within one round; the steps keep them up to date. */
@@ -69,6 +71,7 @@ export function heal(assignment: Assignment, view: ClusterView): Assignment {
       incarnation: seen.incarnation,
       epoch: seen.epoch,
       log: seen.incarnation > healed.incarnation ? seen.log : healed.log,
+      reached: seen.incarnation > healed.incarnation ? 0 : healed.reached,
       phase: seen.deleted ? 'deleted' : 'open',
       primary: null,
       replicas: copiesOf(healed),
@@ -93,11 +96,22 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
     return primary === null ? assignment : { ...assignment, primary: null, replicas: copies }
   }
   count(counts.primaries, chosen, 1)
+  return withPrimary(assignment, { node: chosen, member }, view)
+}
+
+/** The next epoch. What is known of the log is written down with it: reports are written over. */
+function withPrimary(
+  assignment: Assignment,
+  primary: NonNullable<Assignment['primary']>,
+  view: ClusterView,
+): Assignment {
+  const { token, incarnation, epoch, reached } = assignment
   return {
     ...assignment,
-    epoch: assignment.epoch + 1,
-    primary: { node: chosen, member },
-    replicas: copies.filter((node) => node !== chosen),
+    epoch: epoch + 1,
+    reached: Math.max(reached, view.reached(token, incarnation)),
+    primary,
+    replicas: copiesOf(assignment).filter((node) => node !== primary.node),
   }
 }
 
@@ -155,13 +169,13 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
  * How far copies had come that find that the log no longer holds, or contradicts, what they have applied; undefined: there is none. That is the log's fault and not theirs, so what
  * has come less far must not be made the primary: what it would acknowledge takes the places of what was acknowledged before.
  */
-function lostFrom({ token, incarnation }: Assignment, view: ClusterView): number | undefined {
+function lostFrom({ token, incarnation, reached }: Assignment, view: ClusterView): number | undefined {
   let lost: number | undefined
   for (const node of view.nodes.keys()) {
     const report = view.report(node, token)
     if (report?.phase !== 'failed' || report.incarnation !== incarnation) continue
     if (report.error !== 'KAGAMI_LOG_LOST_TAIL' && report.error !== 'KAGAMI_LOG_DIVERGED') continue
-    lost = Math.max(lost ?? 0, report.nextIndex)
+    lost = Math.max(lost ?? reached, report.nextIndex)
   }
   return lost
 }
@@ -189,12 +203,7 @@ function handOver(assignment: Assignment, input: StepInput): Assignment {
   if (member === undefined || !serving || !inSync(view, to, next)) return next
   count(counts.primaries, to, 1)
   count(counts.primaries, primary.node, -1)
-  return {
-    ...next,
-    epoch: next.epoch + 1,
-    primary: { node: to, member },
-    replicas: copiesOf(next).filter((node) => node !== to),
-  }
+  return withPrimary(next, { node: to, member }, view)
 }
 
 /** Whether a handover to this node can still come about, and last: a lost node may return within its grace period. */

@@ -3,7 +3,7 @@
  * that documents stay small and few. ARCHITECTURE.md, "Documents", says who writes which.
  */
 import { crc32 } from 'node:zlib'
-import { KagamiError } from '../contract/index.js'
+import { KagamiError, type Position } from '../contract/index.js'
 
 const FORMAT = 1
 
@@ -93,6 +93,8 @@ export interface Assignment {
   readonly phase: 'opening' | 'open' | 'deleting' | 'deleted' | 'gone'
   readonly log: LogRef
   readonly epoch: number
+  /** Entries that the log was known to hold before this epoch was given out: who finds fewer before its barrier knows that the log has lost some. */
+  readonly reached: number
   readonly primary: { readonly node: string; readonly member: string } | null
   /** Node ids, sorted, without the primary's. */
   readonly replicas: readonly string[]
@@ -109,6 +111,8 @@ export interface CopyReport {
   /** In force, as far as this copy has read. */
   readonly epoch: number
   readonly nextIndex: number
+  /** The next position where the node's copies of the token had come furthest, in earlier runs too: what is before it was in the log. */
+  readonly reached: Position
   readonly phase: 'restoring' | 'running' | 'failed'
   readonly inSync: boolean
   /** It has not seen the log's end for too long: it can't serve, whatever the coordinator thinks of its member. */

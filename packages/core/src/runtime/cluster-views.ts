@@ -42,6 +42,7 @@ export class ClusterViews {
     return {
       nodes,
       report: (node, token) => this.#reports.of(node, nodes.get(node)?.member, token),
+      reached: (token, incarnation) => this.#reports.reached(token, incarnation),
     }
   }
 

@@ -63,6 +63,15 @@ export function twoLogs(token: string, incarnation: number, own: string, other: 
   )
 }
 
+export function lostEntries(token: string, nextIndex: number, known: Position): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_LOST_TAIL',
+    `the log of '${token}' holds ${nextIndex} entries, and copies had applied ${known.index}: it has lost acknowledged records. ` +
+      'Bring the log back, or remove the token and create it anew',
+    { details: { token, incarnation: known.incarnation, nextIndex, reached: known.index } },
+  )
+}
+
 export function lostTail(token: string, offset: Offset): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_LOST_TAIL',

@@ -1,4 +1,7 @@
-/** What the members report of their copies, as the controller last heard. Reports of a member that is over say nothing. */
+/**
+ * What the members report of their copies, as the controller last heard. Of what a member said that is over nothing counts but how far it had come: what
+ * it had applied was in the log.
+ */
 import type { Document } from '../contract/index.js'
 import { reportDocument, type CopyReport } from '../engine/documents.js'
 import type { AssignmentTable } from './assignment-table.js'
@@ -14,15 +17,28 @@ interface ReportEntry {
 
 export class CopyReports {
   readonly #entries = new DocumentTable<ReportEntry>(decodeReports)
+  /** Those that have ever reported anything, and are not forgotten. */
+  #nodes: ReadonlySet<string> = new Set()
 
   update(documents: ReadonlyMap<string, Document>, onBad: (name: string, error: unknown) => void): void {
     this.#entries.update(documents, onBad)
+    this.#nodes = new Set(Array.from(documents.keys(), nodeOf))
   }
 
   /** What this member of the node says of its copy. */
   of(node: string, member: string | undefined, token: string): CopyReport | undefined {
     const entry = this.#entries.get(reportKey(node, token))
     return entry !== undefined && entry.member === member ? entry.report : undefined
+  }
+
+  /** The most entries of an incarnation that any node has told of, in any of its runs; 0: none. */
+  reached(token: string, incarnation: number): number {
+    let most = 0
+    for (const node of this.#nodes) {
+      const reached = this.#entries.get(reportKey(node, token))?.report.reached
+      if (reached?.incarnation === incarnation) most = Math.max(most, reached.index)
+    }
+    return most
   }
 
   /** The logs of which a live node says that it follows them as assigned. Costs a look at every report. */
@@ -65,8 +81,13 @@ function reportKey(node: string, token: string): string {
   return `${node}/${token}`
 }
 
+/** Whose reports a document holds. */
+function nodeOf(name: string): string {
+  return name.split('/')[1] ?? ''
+}
+
 function decodeReports(bytes: Uint8Array, name: string): readonly ReportEntry[] {
   const { member, tokens } = reportDocument.decode(bytes, name)
-  const node = name.split('/')[1] ?? ''
+  const node = nodeOf(name)
   return tokens.map((report) => ({ token: reportKey(node, report.token), member, report }))
 }

@@ -2,7 +2,7 @@
  * The role of one copy: compares the assignment with what the copy has read, promotes, steps down, and tells the application.
  * Reads nothing and applies nothing; the log decides whether a promotion holds.
  */
-import type { KagamiError } from '../contract/index.js'
+import type { KagamiError, Position } from '../contract/index.js'
 import { compareEpochs, type CopyState } from '../engine/admission.js'
 import type { Assignment, CopyReport } from '../engine/documents.js'
 import type { Term } from '../engine/term.js'
@@ -40,12 +40,19 @@ export class CopyRole {
   readonly #context: RoleContext
   /** The highest pair that this copy was promoted to. */
   #used: Fence
+  #known: Position
   #refusal: CopyReport['seen'] = null
   #serving: { readonly controller: AbortController; readonly fence: Fence } | undefined
 
   constructor(context: RoleContext) {
     this.#context = context
     this.#used = { incarnation: context.incarnation, epoch: 0 }
+    this.#known = { incarnation: context.incarnation, index: 0 }
+  }
+
+  /** The first position that the log was not known to hold when this copy was last promoted. */
+  get known(): Position {
+    return this.#known
   }
 
   /** What the controller must assign above; null while the assignment is followed. */
@@ -117,8 +124,9 @@ export class CopyRole {
     }
   }
 
-  #promote({ incarnation, epoch }: Assignment): void {
+  #promote({ incarnation, epoch, reached }: Assignment): void {
     this.#used = { incarnation, epoch }
+    this.#known = { incarnation, index: reached }
     this.#context.replicator.begin(incarnation, epoch)
     this.#context.events.emit('promoting', { token: this.#context.token, incarnation, epoch })
   }

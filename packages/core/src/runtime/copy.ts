@@ -21,6 +21,7 @@ import { Applier } from './applier.js'
 import {
   bug,
   copyFailed,
+  lostEntries,
   lostTail,
   noCopy,
   notPrimary,
@@ -154,6 +155,7 @@ export class Copy<R, C> {
       log,
       incarnation: () => incarnation,
       readTo,
+      known: () => knownOf(this.#assignment),
       onLostTail,
       signal,
     })
@@ -309,6 +311,7 @@ export class Copy<R, C> {
       incarnation: this.#state.incarnation,
       epoch: this.#state.epoch,
       nextIndex: this.#progress.applied,
+      reached: { incarnation: this.#state.incarnation, index: this.#progress.applied },
       phase: this.#phase === 'failed' || this.#phase === 'running' ? this.#phase : 'restoring',
       inSync: this.#inSync,
       cutOff: this.#progress.cutOff,
@@ -367,7 +370,7 @@ export class Copy<R, C> {
       onBarrier: (frame) => this.#onBarrier(frame),
       onBarrierIgnored: (frame) => this.#onBarrierIgnored(frame),
       onData: (frame) => this.#onData(frame),
-      onMarker: (nonce) => this.#markers.read(nonce),
+      onMarker: (nonce) => this.#onMarker(nonce),
       onPause: () => this.#replicator.progressed(),
       onBatchEnd: () => this.#onBatchEnd(),
       onUnreadable: (error) => this.#fail(error, undefined),
@@ -430,7 +433,7 @@ export class Copy<R, C> {
   #onBarrier(frame: BarrierFrame): void {
     this.#settlement.superseded()
     const own = this.#replicator.terms.find((term) => term.term === frame.term)
-    if (own !== undefined) this.#replicator.serve(own, this.#state)
+    if (own !== undefined && this.#holds(this.#role.known)) this.#replicator.serve(own, this.#state)
     this.#role.evaluate()
   }
 
@@ -440,6 +443,22 @@ export class Copy<R, C> {
     if (own === undefined || own.phase !== 'barrier') return
     this.#settlement.outrun(own)
     this.#role.evaluate()
+  }
+
+  #onMarker(nonce: bigint): void {
+    const known = this.#markers.known(nonce)
+    if (known !== undefined && this.#holds(known)) this.#markers.read(nonce)
+  }
+
+  /**
+   * Whether the log holds up to here what was known of it. To be asked where this copy reads what it has itself appended afterwards: whatever comes
+   * before that, it has read. Else the copy fails.
+   */
+  #holds(known: Position): boolean {
+    const { incarnation, nextIndex } = this.#state
+    if (comparePositions({ incarnation, index: nextIndex }, known) >= 0) return true
+    this.#fail(lostEntries(this.token, nextIndex, known), undefined)
+    return false
   }
 
   #onData(frame: DataFrame): void {
@@ -547,6 +566,11 @@ export class Copy<R, C> {
 /** Waits with a signal, and leaves nothing in the queue behind. */
 function until({ reached, forget }: Waiting, signal: AbortSignal | undefined): Promise<void> {
   return orAborted(reached, signal).finally(forget)
+}
+
+/** The first position that the log is not known to have held. */
+function knownOf({ incarnation, reached }: Assignment): Position {
+  return { incarnation, index: reached }
 }
 
 /** What a frame may hold in the log's largest record. */

@@ -7,6 +7,7 @@ import {
   type Clock,
   type KagamiError,
   type Offset,
+  type Position,
   type Random,
   type TokenLog,
 } from '../contract/index.js'
@@ -20,6 +21,8 @@ import { backoffMs, type Waiting } from './waiting.js'
 interface Marker {
   readonly nonce: bigint
   readonly bytes: Uint8Array
+  /** What was known of the log before it was first appended. */
+  readonly known: Position
   readonly waiters: Set<Waiter>
   /** Before it is sent again. */
   timer: { cancel(): void } | undefined
@@ -39,6 +42,8 @@ export interface MarkerContext {
   incarnation(): number
   /** The offset that the read loop reads next. */
   readTo(): Offset
+  /** The first position that the log is not known to have held. */
+  known(): Position
   /** The log took a marker below what this copy had read when its append began: it has lost what was there. */
   onLostTail(offset: Offset): void
   readonly signal: AbortSignal
@@ -78,6 +83,11 @@ export class MarkerQueue {
     return { reached, forget }
   }
 
+  /** What the log was known to hold before this marker; undefined: nobody waits for it. */
+  known(nonce: bigint): Position | undefined {
+    return this.#underWay?.nonce === nonce ? this.#underWay.known : undefined
+  }
+
   /** The loop has read a marker. */
   read(nonce: bigint): void {
     if (this.#underWay?.nonce !== nonce) return
@@ -109,7 +119,7 @@ export class MarkerQueue {
     const nonce = random.uint64()
     const incarnation = this.#context.incarnation()
     const bytes = encodeFrame({ kind: 'marker', token, incarnation, nonce, timeMs: clock.now() })
-    this.#underWay = { nonce, bytes, waiters: this.#next, timer: undefined }
+    this.#underWay = { nonce, bytes, known: this.#context.known(), waiters: this.#next, timer: undefined }
     this.#next = new Set()
     this.#append(log, this.#underWay, 0)
   }

@@ -1,8 +1,8 @@
 /**
  * Tells the controller how this node's copies are: one document per bucket, written when something changed, at once for changes of
- * role and health, every few seconds for mere progress.
+ * role and health, every few seconds for mere progress. How far copies had come in earlier runs of the node is kept: what they had applied was in the log.
  */
-import { isKagamiError, type KagamiError, type Session } from '../contract/index.js'
+import { comparePositions, isKagamiError, type KagamiError, type Session } from '../contract/index.js'
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
@@ -14,6 +14,7 @@ const PROGRESS_MS = 5_000
 
 /** What a bucket's document holds, as far as this node knows. */
 interface Written {
+  readonly reports: readonly CopyReport[]
   /** Empty when that is not known. */
   readonly text: string
   /** The same without progress. */
@@ -111,8 +112,10 @@ export class Reporter {
         if (all) refreshedMs = startedMs
         this.#all = false
         this.#changed.clear()
-        const changes = this.#changes(member, written, buckets)
+        const reports = this.#current(written, buckets)
         const tookMs = clock.monotonicMs() - startedMs
+        await this.#recall(session, reports.keys(), written, signal)
+        const changes = this.#changes(member, written, reports)
         await Promise.all(changes.map((change) => this.#writeOne(session, written, change, signal)))
         await rest(clock, tookMs, signal)
         failures = 0
@@ -143,21 +146,42 @@ export class Reporter {
       const version = (await session.read(this.#name(bucket), { signal }))?.version ?? -1
       doubtful.delete(bucket)
       if (written.get(bucket)?.version === version) continue
-      written.set(bucket, unknown(version))
+      written.set(bucket, unknown(version, written.get(bucket)?.reports))
       this.#changed.add(bucket)
     }
+  }
+
+  /** What an earlier run of this node has told, before it is written over. */
+  async #recall(
+    session: Session,
+    buckets: Iterable<string>,
+    written: Map<string, Written>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { logger } = this.#settings.seams
+    const recall = async (bucket: string): Promise<void> => {
+      const name = this.#name(bucket)
+      const document = await session.read(name, { signal })
+      let reports: readonly CopyReport[] = []
+      try {
+        if (document !== undefined) reports = reportDocument.decode(document.bytes, name).tokens
+      } catch (error) {
+        logger.warn(`the document ${name} can't be read, and is written anew`, { error })
+      }
+      written.set(bucket, unknown(document?.version ?? -1, reports))
+    }
+    await Promise.all([...buckets].filter((bucket) => !written.has(bucket)).map(recall))
   }
 
   #name(bucket: string): string {
     return `reports/${this.#settings.node.id}/${bucket}`
   }
 
-  /** The documents that are to be written now, of all buckets, or of those. */
-  #changes(
-    member: string,
+  /** What there is to tell now, by bucket: of all, or of those. */
+  #current(
     written: ReadonlyMap<string, Written>,
     only: ReadonlySet<string> | undefined,
-  ): readonly Change[] {
+  ): ReadonlyMap<string, readonly CopyReport[]> {
     const buckets = new Map<string, CopyReport[]>()
     for (const bucket of written.keys()) if (only?.has(bucket) ?? true) buckets.set(bucket, [])
     for (const report of this.#reports((token) => only?.has(bucketOf(token)) ?? true)) {
@@ -166,15 +190,25 @@ export class Reporter {
       if (list === undefined) buckets.set(bucket, [report])
       else list.push(report)
     }
+    return buckets
+  }
+
+  /** The documents that are to be written. */
+  #changes(
+    member: string,
+    written: ReadonlyMap<string, Written>,
+    buckets: ReadonlyMap<string, readonly CopyReport[]>,
+  ): readonly Change[] {
     const nowMs = this.#settings.seams.clock.monotonicMs()
     const changes: Change[] = []
-    for (const [bucket, tokens] of buckets) {
-      const text = JSON.stringify(tokens)
-      const status = JSON.stringify(tokens.map((report) => ({ ...report, nextIndex: 0 })))
+    for (const [bucket, reports] of buckets) {
       const before = written.get(bucket)
+      const tokens = reports.map((report) => withReached(report, before?.reports))
+      const text = JSON.stringify(tokens)
+      const status = JSON.stringify(tokens.map((report) => ({ ...report, nextIndex: 0, reached: null })))
       if (before?.text === text) continue
       if (before?.status === status && nowMs - before.atMs < PROGRESS_MS) continue
-      changes.push({ bucket, document: { member, tokens }, next: { text, status, atMs: nowMs } })
+      changes.push({ bucket, document: { member, tokens }, next: { reports: tokens, text, status, atMs: nowMs } })
     }
     return changes
   }
@@ -197,7 +231,7 @@ export class Reporter {
         return
       } catch (error) {
         // Whatever it holds now, it is not known to be this: it must be written again.
-        written.set(bucket, unknown(expected ?? -1))
+        written.set(bucket, unknown(expected ?? -1, next.reports))
         if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
         expected = (await session.read(name, { signal }))?.version
       }
@@ -205,7 +239,13 @@ export class Reporter {
   }
 }
 
-/** A document of which only the version is known. */
-function unknown(version: number): Written {
-  return { text: '', status: '', atMs: -Infinity, version }
+/** A document that must be written again. */
+function unknown(version: number, reports: readonly CopyReport[] = []): Written {
+  return { reports, text: '', status: '', atMs: -Infinity, version }
+}
+
+/** Copies may begin anew, far behind where they were: the log held what they had applied all the same. */
+function withReached(report: CopyReport, before: readonly CopyReport[] | undefined): CopyReport {
+  const told = before?.find(({ token }) => token === report.token)?.reached
+  return told !== undefined && comparePositions(told, report.reached) > 0 ? { ...report, reached: told } : report
 }

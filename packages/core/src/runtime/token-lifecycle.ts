@@ -85,7 +85,7 @@ function adoptIncarnation(
 }
 
 function assignmentOf(token: string, own: Pick<Assignment, 'incarnation' | 'phase' | 'log'>): Assignment {
-  return { token, ...own, epoch: 0, primary: null, replicas: [], snapshotter: null, handoverGivenUp: null }
+  return { token, ...own, epoch: 0, reached: 0, primary: null, replicas: [], snapshotter: null, handoverGivenUp: null }
 }
 
 /**

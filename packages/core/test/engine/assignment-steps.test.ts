@@ -35,6 +35,7 @@ function viewOf(reports: Readonly<Record<string, Partial<CopyReport>>>, lost: re
   return {
     nodes: new Map(['a', 'b', 'c'].map((node) => [node, view(node)])),
     report: (node) => (reports[node] === undefined ? undefined : { ...REPORT, ...reports[node] }),
+    reached: () => 0,
   }
 }
 

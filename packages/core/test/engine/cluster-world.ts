@@ -202,6 +202,7 @@ export class ClusterWorld {
     return {
       nodes,
       report: (node, token) => (nodes.get(node)?.member === undefined ? undefined : this.#report(node, token)),
+      reached: () => 0,
     }
   }
 

@@ -28,6 +28,7 @@ export const NEW: Assignment = {
   phase: 'open',
   log: { address: 'L1', identity: 'L1' },
   epoch: 0,
+  reached: 0,
   primary: null,
   replicas: [],
   snapshotter: null,
@@ -39,6 +40,7 @@ export const REPORT: CopyReport = {
   incarnation: 1,
   epoch: 0,
   nextIndex: 0,
+  reached: { incarnation: 1, index: 0 },
   phase: 'running',
   inSync: true,
   cutOff: false,
@@ -85,6 +87,8 @@ class Desk {
   readonly #runs = new Map<string, number>()
   readonly #reports = new Map<string, CopyReport>()
   readonly #restoring = new Map<string, number>()
+  /** The most entries that were ever reported, by incarnation. */
+  readonly #told = new Map<number, number>()
 
   run(line: string): string[] {
     const [command, ...words] = line.split(/\s+/) as [string, ...string[]]
@@ -155,7 +159,9 @@ class Desk {
     this.#node(node)
     if (words[0] === 'gone') return void this.#reports.delete(node)
     const { incarnation, epoch } = this.#assignment
-    this.#reports.set(node, words.reduce(reportWith, { ...REPORT, incarnation, epoch }))
+    const report = words.reduce(reportWith, { ...REPORT, incarnation, epoch })
+    this.#reports.set(node, report)
+    this.#told.set(report.incarnation, Math.max(this.#told.get(report.incarnation) ?? 0, report.nextIndex))
   }
 
   /** Every copy on a live node is in sync, and the primary serves. */
@@ -181,7 +187,11 @@ class Desk {
     const next = nextStep(this.#assignment, {
       spec: this.#spec,
       target: this.#target,
-      view: { nodes: this.#nodes, report: (node) => this.#reports.get(node) },
+      view: {
+        nodes: this.#nodes,
+        report: (node) => this.#reports.get(node),
+        reached: (_, incarnation) => this.#told.get(incarnation) ?? 0,
+      },
       counts: { restoring: new Map(this.#restoring), primaries: new Map() },
       restoresPerNode: this.#restoresPerNode,
     })
@@ -204,7 +214,7 @@ class Desk {
 }
 
 function shown(assignment: Assignment): string {
-  const { incarnation, epoch, primary, replicas, snapshotter, phase, log, handoverGivenUp } = assignment
+  const { incarnation, epoch, reached, primary, replicas, snapshotter, phase, log, handoverGivenUp } = assignment
   const parts = [
     primary === null ? 'no primary' : `primary ${primary.node} (${primary.member})`,
     replicas.length === 0 ? 'no replicas' : `replicas ${replicas.join(' ')}`,
@@ -212,6 +222,7 @@ function shown(assignment: Assignment): string {
   ]
   if (phase !== 'open') parts.push(phase)
   if (log.address !== 'L1') parts.push(`log ${log.address}`)
+  if (reached > 0) parts.push(`${reached} entries known`)
   if (handoverGivenUp !== null) parts.push(`gave up ${handoverGivenUp}`)
   return `${incarnation}.${epoch}: ${parts.join(', ')}`
 }
@@ -256,6 +267,8 @@ function assignmentWith(assignment: Assignment, word: string): Assignment {
       return { ...assignment, replicas: list }
     case 'snapshots':
       return { ...assignment, snapshotter: value }
+    case 'known':
+      return { ...assignment, reached: Number(value) }
     default:
       throw new Error(`no such part of an assignment: ${word}`)
   }

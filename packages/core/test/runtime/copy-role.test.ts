@@ -17,6 +17,7 @@ const elsewhere: Assignment = {
   phase: 'open',
   log,
   epoch: 6,
+  reached: 0,
   primary: { node: 'a', member: 'a1' },
   replicas: ['b'],
   snapshotter: 'b',

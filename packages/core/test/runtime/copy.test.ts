@@ -35,6 +35,7 @@ beforeEach(async () => {
     phase: 'open',
     log: { address, identity: opened.identity },
     epoch: 1,
+    reached: 0,
     primary: { node: 'a', member: 'a1' },
     replicas: ['b'],
     snapshotter: 'b',

@@ -14,6 +14,7 @@ const ASSIGNED: Assignment = {
   phase: 'open',
   log: { address: 'L1', identity: 'L1' },
   epoch: 1,
+  reached: 0,
   primary: { node: 'a', member: 'a1' },
   replicas: ['b'],
   snapshotter: null,

@@ -28,6 +28,7 @@ function queueOver({ log }: Log, maxWaiting = 10, appendTimeoutMs = 60_000): Mar
     log: () => log,
     incarnation: () => 1,
     readTo: () => 0n,
+    known: () => ({ incarnation: 1, index: 0 }),
     onLostTail: (offset) => expect.unreachable(`nothing is lost at ${offset}`),
     signal: new AbortController().signal,
   })

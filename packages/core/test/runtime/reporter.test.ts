@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest'
-import type { Clock, Document, Session } from '../../src/contract/index.js'
+import type { Clock, Document, Position, Session } from '../../src/contract/index.js'
 import { reportDocument, type CopyReport } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
 import type { Settings } from '../../src/runtime/options.js'
 import { Reporter } from '../../src/runtime/reporter.js'
-import { eventually } from './harness.js'
+import { delegate, eventually } from './harness.js'
+
+const quiet = () => undefined
+const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
 
 /** A session that keeps what was written last, and a clock whose timers fire at once while its time stands still. */
 function world(): {
@@ -42,24 +45,33 @@ function world(): {
       },
     }),
   } as unknown as Session
-  const settings = { node: { id: 'a' }, seams: { ...systemSeams(), clock } } as unknown as Settings<never, never>
+  const settings = { node: { id: 'a' }, seams: { ...systemSeams(), clock, logger } } as unknown as Settings<
+    never,
+    never
+  >
   return { session, settings, elapsed, writes }
+}
+
+const at = (index: number, incarnation = 1): Position => ({ incarnation, index })
+
+const COPY: CopyReport = {
+  token: 'orders',
+  incarnation: 1,
+  epoch: 1,
+  nextIndex: 1,
+  reached: { incarnation: 1, index: 1 },
+  phase: 'running',
+  inSync: true,
+  cutOff: false,
+  snapshotFails: false,
+  serving: 0,
+  seen: null,
+  error: null,
 }
 
 test('mere progress is reported every few seconds, a change of role or health at once', async () => {
   const { session, settings, elapsed, writes } = world()
-  const copy = {
-    incarnation: 1,
-    epoch: 1,
-    phase: 'running',
-    inSync: true,
-    cutOff: false,
-    snapshotFails: false,
-    serving: 0,
-    seen: null,
-    error: null,
-  } as const
-  let report: CopyReport = { ...copy, token: 'orders', nextIndex: 1 }
+  let report = COPY
   const reporter = new Reporter(settings, () => [report])
   const end = new AbortController()
   const running = reporter.run(session, 'a.1', end.signal)
@@ -69,7 +81,7 @@ test('mere progress is reported every few seconds, a change of role or health at
   }
   await eventually(() => writes.length === 1, 'the first report')
 
-  report = { ...report, nextIndex: 2 }
+  report = { ...report, nextIndex: 2, reached: at(2) }
   elapsed.ms = 4_999
   await looksAgain()
   expect(writes.length).toBe(1)
@@ -77,10 +89,47 @@ test('mere progress is reported every few seconds, a change of role or health at
   await looksAgain()
   expect(writes.map(({ nextIndex }) => nextIndex)).toEqual([1, 2])
 
-  report = { ...report, serving: 1, nextIndex: 3 }
+  report = { ...report, serving: 1, nextIndex: 3, reached: at(3) }
   reporter.changed('orders')
   await looksAgain()
   expect(writes.at(-1)).toEqual(report)
+  end.abort(new Error('over'))
+  await expect(running).rejects.toThrow('over')
+})
+
+test('what earlier runs of the node have told of an incarnation stands on, however far behind its copy begins', async () => {
+  const { session, settings, writes } = world()
+  const runs = async (report: CopyReport): Promise<CopyReport | undefined> => {
+    const before = writes.length
+    const end = new AbortController()
+    const running = new Reporter(settings, () => [report]).run(session, 'a.1', end.signal)
+    await eventually(() => writes.length > before, 'a report')
+    end.abort(new Error('over'))
+    await expect(running).rejects.toThrow('over')
+    return writes.at(-1)
+  }
+  await runs({ ...COPY, nextIndex: 20, reached: at(20) })
+  // It has read nothing yet, so it knows no incarnation either.
+  const first = await runs({ ...COPY, incarnation: 0, nextIndex: 0, reached: at(0, 0) })
+  expect(first).toMatchObject({ incarnation: 0, nextIndex: 0, reached: at(20) })
+  expect(await runs({ ...COPY, nextIndex: 10, reached: at(10) })).toMatchObject({ nextIndex: 10, reached: at(20) })
+  expect(await runs({ ...COPY, nextIndex: 21, reached: at(21) })).toMatchObject({ nextIndex: 21, reached: at(21) })
+  expect(await runs({ ...COPY, incarnation: 3, nextIndex: 2, reached: at(2, 3) })).toMatchObject({
+    nextIndex: 2,
+    reached: at(2, 3),
+  })
+})
+
+test('an earlier document that can not be read is written anew', async () => {
+  const { session, settings, writes } = world()
+  const end = new AbortController()
+  const running = new Reporter(settings, () => [COPY]).run(
+    delegate(session, { read: async (name: string) => ({ name, version: 1, bytes: Buffer.from('{') }) }),
+    'a.1',
+    end.signal,
+  )
+  await eventually(() => writes.length === 1, 'a report')
+  expect(writes).toEqual([COPY])
   end.abort(new Error('over'))
   await expect(running).rejects.toThrow('over')
 })

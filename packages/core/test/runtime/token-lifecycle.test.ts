@@ -42,6 +42,7 @@ beforeEach(async () => {
     phase: 'opening',
     log: { address, identity: opened.identity },
     epoch: 0,
+    reached: 0,
     primary: null,
     replicas: [],
     snapshotter: null,
