@@ -24,6 +24,7 @@ import {
   markerFrame,
   oneOfEachKind,
   openFrame,
+  resealed,
   text,
 } from './frames.js'
 import { codeOf, forAll, fromHex, hex, Tally } from './support.js'
@@ -31,14 +32,6 @@ import { codeOf, forAll, fromHex, hex, Tally } from './support.js'
 /** Decoded bodies are views of the record; plain arrays compare by content. */
 function comparable(frame: object): object {
   return 'body' in frame ? { ...frame, body: [...(frame.body as Uint8Array)] } : frame
-}
-
-/** Puts the right checksum behind changed bytes. */
-function resealed(record: Uint8Array, change: (bytes: Buffer) => void): Buffer {
-  const bytes = Buffer.from(record)
-  change(bytes)
-  bytes.writeUInt32BE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
-  return bytes
 }
 
 describe('a frame is read back as it was written', () => {

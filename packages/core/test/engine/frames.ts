@@ -1,5 +1,6 @@
 /** Random and readable frames for the engine's tests. */
 import fc from 'fast-check'
+import { crc32 } from 'node:zlib'
 import type { BarrierFrame, DataFrame, Frame, LevelFrame, MarkerFrame, OpenFrame } from '../../src/engine/frame.js'
 import { encodeEntries } from '../../src/engine/frame.js'
 
@@ -43,6 +44,14 @@ export function markerFrame(given: Partial<MarkerFrame> = {}): MarkerFrame {
 export function levelFrame(given: Partial<LevelFrame> = {}): LevelFrame {
   const head = { token: 'orders', incarnation: 1, timeMs: 1_700_000_000_000 }
   return { kind: 'level', ...head, epoch: 1, term: 1n, level: 1, ...given }
+}
+
+/** Puts the right checksum behind changed bytes. */
+export function resealed(record: Uint8Array, change: (bytes: Buffer) => void): Buffer {
+  const bytes = Buffer.from(record)
+  change(bytes)
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
+  return bytes
 }
 
 export const oneOfEachKind: readonly Frame[] = [

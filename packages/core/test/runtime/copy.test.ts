@@ -4,13 +4,14 @@ import { memoryCluster } from '@kagami/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { KagamiError, type CommitLog, type LogBatch, type TokenLog } from '../../src/contract/index.js'
 import type { Assignment } from '../../src/engine/documents.js'
-import { encodeEntries, encodeFrame, type Frame } from '../../src/engine/frame.js'
+import { decodeFrame, encodeEntries, encodeFrame, type BarrierFrame, type Frame } from '../../src/engine/frame.js'
 import type { KagamiEvents } from '../../src/index.js'
 import { Copy } from '../../src/runtime/copy.js'
 import { Events } from '../../src/runtime/events.js'
 import { settings } from '../../src/runtime/options.js'
 import type { VerifiedRecord } from '../../src/runtime/verified-record.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
+import { markerFrame, resealed } from '../engine/frames.js'
 import { bytes, delegate, eventually, Ledger } from './harness.js'
 
 const { signal } = new AbortController()
@@ -149,11 +150,13 @@ interface Reads {
 interface Own {
   readonly reads?: Reads
   readonly everyEntries?: number
+  readonly stateMachine?: () => Ledger
   readonly snapshotPlaces?: Semaphore
 }
 
 /** The copy on a node, whose member is named as the node and 1. */
-async function copyOn(node: string, { reads, everyEntries = 1000, snapshotPlaces = new Semaphore(1) }: Own = {}) {
+async function copyOn(node: string, own: Own = {}) {
+  const { reads, everyEntries = 1000, snapshotPlaces = new Semaphore(1), stateMachine = () => new Ledger() } = own
   const memory = await started(node, world.commitLog())
   const store = world.snapshotStore()
   await store.start({ cluster: 'test', node, logger, signal })
@@ -169,7 +172,7 @@ async function copyOn(node: string, { reads, everyEntries = 1000, snapshotPlaces
       coordinator: world.coordinator(),
       snapshots: store,
       placement: evenPlacement(),
-      stateMachine: () => new Ledger(),
+      stateMachine,
       limits: { lookMs: 20, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 } },
       snapshotting: { everyEntries },
       seams: { logger },
@@ -389,6 +392,60 @@ test.each([
   expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_GAP' })
   expect(copy.next).toEqual({ incarnation: 1, index: 1 })
   await expect(write('two')).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+})
+
+test('S2: data that continues another history than what the copy has applied fails it, and is not applied', async () => {
+  const { copy, write } = await primary()
+  await write('one')
+  const { term } = decodeFrame(world.logs.records(opened.address)[1]!.bytes) as BarrierFrame
+  const next = { token: 'orders', incarnation: 1, epoch: 1, term, firstSeq: 1, firstIndex: 1, timeMs: 1 }
+  await append({ kind: 'data', ...next, count: 1, chain: 0n, body: encodeEntries([bytes('foreign')]) })
+  await eventually(() => copy.role === 'failed', 'the copy fails')
+  expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_DIVERGED' })
+  expect(copy.next).toEqual({ incarnation: 1, index: 1 })
+  await expect(write('two')).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+})
+
+/** A frame of a version and kind that are not known here. */
+const newer = (flags: number): Uint8Array =>
+  resealed(encodeFrame(markerFrame()), (frame) => frame.set([2, 99, flags], 2))
+
+test('a frame of a format that is not known stops the copy, with a code of its own', async () => {
+  const { copy, write } = await primary()
+  await write('one')
+  await opened.append(newer(0), { signal })
+  await eventually(() => copy.role === 'failed', 'the copy fails')
+  expect(copy.health().error).toMatchObject({ code: 'KAGAMI_UNKNOWN_FORMAT' })
+  expect(copy.next).toEqual({ incarnation: 1, index: 1 })
+  await expect(write('two')).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+})
+
+test('one that says that it may be skipped is passed over, and counted', async () => {
+  const { copy, write } = await primary()
+  await write('one')
+  await opened.append(newer(1), { signal })
+  expect(await write('two')).toEqual({ position: { incarnation: 1, index: 1 }, result: 2 })
+  expect(copy.health().ignored).toEqual({ unknown: 1 })
+})
+
+test('a copy that is behind says by how many entries, and by none once it has applied them', async () => {
+  const a = await primary()
+  const reads = new HeldReads()
+  const behind: number[] = []
+  class Behind extends Ledger {
+    override apply(entry: Parameters<Ledger['apply']>[0]): number {
+      behind.push(b.copy.lag.entries)
+      return super.apply(entry)
+    }
+  }
+  const b = await copyOn('b', { reads, stateMachine: () => new Behind() })
+  await b.copy.sync(undefined)
+  reads.hold()
+  for (const line of ['one', 'two', 'three']) await a.write(line)
+  reads.release()
+  await b.copy.waitFor({ incarnation: 1, index: 2 }, undefined)
+  expect(behind).toEqual([3, 2, 1])
+  expect(b.copy.lag.entries).toBe(0)
 })
 
 test('a copy that a listener closes in place is promoted no more', async () => {
