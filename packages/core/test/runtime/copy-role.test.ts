@@ -27,7 +27,7 @@ const elsewhere: Assignment = {
 /** A copy on node b that has read epoch 5 of incarnation 1, and whose primary never gets its barrier in. */
 function copy(
   assigned: Partial<Assignment>,
-  own: { state?: Partial<CopyState>; contradicted?: boolean; resting?: boolean } = {},
+  own: { state?: Partial<CopyState>; contradicted?: boolean; resting?: boolean; member?: string } = {},
 ) {
   const begun: number[] = []
   const replicator = {
@@ -48,7 +48,7 @@ function copy(
     resting: () => own.resting === true,
     state: () => ({ ...emptyState(), incarnation: 1, epoch: 5, term: 7n, ...own.state }),
     running: () => true,
-    member: () => 'b1',
+    member: () => own.member ?? 'b1',
     leaseHeld: () => true,
     hooks: () => undefined,
     notPrimary: () => {
@@ -88,6 +88,11 @@ test.each([
   expect(copy(assigned).role.refusal).toBeNull()
 })
 
+test('what is assigned to an earlier member of its node promotes no copy', () => {
+  const { role, begun } = copy({ primary: { node: 'b', member: 'b.0' }, replicas: [] }, { member: 'b.1' })
+  expect([begun, role.refusal]).toEqual([[], null])
+})
+
 test('a copy whose incarnation is said to be in another log is not promoted there, and says where it is', () => {
   const { role, begun } = copy({ ...mine, epoch: 9 }, { contradicted: true })
   expect([begun, role.refusal]).toEqual([[], seen(1, 5)])
@@ -108,6 +113,7 @@ function promotable() {
   const events = new Events(logger)
   let live: { incarnation: number; epoch: number; phase: string } | undefined
   let running = true
+  let member: string | undefined = 'b.1'
   const close = (): void => void (live = undefined)
   const role = new CopyRole({
     token: 'orders',
@@ -120,12 +126,12 @@ function promotable() {
       close,
     } as unknown as Replicator,
     events,
-    assignment: () => ({ ...elsewhere, ...mine }),
+    assignment: () => ({ ...elsewhere, primary: { node: 'b', member: 'b.1' }, replicas: [] }),
     contradicted: () => false,
     resting: () => false,
     state: () => ({ ...emptyState(), incarnation: 1, epoch: 5, term: 7n }),
     running: () => running,
-    member: () => 'b1',
+    member: () => member,
     leaseHeld: () => true,
     hooks: () => ({ onPromote: () => told.push('onPromote'), onDemote: () => told.push('onDemote') }),
     notPrimary: (why) => new KagamiError('KAGAMI_NOT_PRIMARY', why),
@@ -143,6 +149,11 @@ function promotable() {
       if (live !== undefined) live.phase = 'serving'
       role.evaluate()
     },
+    /** Its session has expired: the node has no member, or another one. */
+    rejoin: (as: string | undefined) => {
+      member = as
+      role.evaluate()
+    },
     /** As a copy does that is closed. */
     close: () => {
       running = false
@@ -151,6 +162,19 @@ function promotable() {
     },
   }
 }
+
+test.each([
+  ['until it has another', [undefined, 'b.2']],
+  ['when it has another at once', ['b.2']],
+])('a node whose session has expired serves no more as the member that it was, %s', (_when, members) => {
+  const { role, told, promote, rejoin } = promotable()
+  promote()
+  for (const member of members) {
+    rejoin(member)
+    expect([role.role, role.servingEpoch]).toEqual(['replica', 0])
+  }
+  expect(told.slice(3)).toEqual(['demoted, replica', 'onDemote'])
+})
 
 test('a listener sees the role that the event tells of, and hooks follow the events', () => {
   const { told, promote, close } = promotable()
