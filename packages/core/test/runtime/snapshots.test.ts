@@ -61,6 +61,21 @@ test('the designated replica takes the snapshots, and the log is truncated only 
   expect(onB.slice(0, 3)).toEqual(['captured', 'published', 'verified'])
 })
 
+test('a snapshot is due after so many bytes, too, however few the entries', async () => {
+  await using cluster = new TestCluster()
+  const hour = 3_600_000
+  const a = await cluster.start('a', { snapshotting: { everyEntries: 1000, everyBytes: 4000, everyMs: hour } })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  const seen = phases(a)
+  await orders.replicate(bytes('x'.repeat(3000)))
+  await orders.sync()
+  expect(seen).toEqual([])
+  await orders.replicate(bytes('x'.repeat(1000)))
+  await eventually(() => seen.includes('verified'), 'a snapshot')
+  const [snapshot] = await cluster.snapshots('orders')
+  expect(snapshot?.nextIndex).toBe(2)
+})
+
 test('a fresh copy restores from the newest snapshot plus the rest of the log', async () => {
   await using cluster = new TestCluster()
   const a = await truncated(cluster)
