@@ -132,6 +132,33 @@ test('a drained node holds nothing that can be elsewhere, and stays a member', a
   })
 })
 
+test('the replica of a lost node waits for its return, for as long as the grace period lasts, while its primary moves at once', async () => {
+  await using cluster = new TestCluster()
+  const patient = { placementLimits: { graceMs: 3_600_000 } }
+  const a = await cluster.start('a', patient)
+  for (const id of ['b', 'c']) await cluster.start(id, patient)
+  const copies = (token: string): readonly string[] => cluster.assignment(token)?.replicas ?? []
+  const inSync = (token: string): boolean | undefined =>
+    copies(token).length === 1 && cluster.node(copies(token)[0] as string).get(token)?.lag.caughtUp
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => inSync('orders'), 'a replica')
+  const [lost] = copies('orders') as [string]
+  await cluster.node(lost).token('others', { replicas: 1, primary: 'self' })
+  await eventually(() => inSync('others'), 'another replica')
+  const elsewhere: (readonly string[])[] = []
+  a.on('assigned', ({ token, replicas }) => {
+    if (token === 'orders' && replicas.join() !== lost) elsewhere.push(replicas)
+  })
+  const mend = cluster.world.coordination.cut(lost)
+  await eventually(() => cluster.primary('others') !== cluster.node(lost) && cluster.primary('others'), 'it is moved')
+  // Another token is placed in a later round, which has had its chance to place the replica elsewhere.
+  await a.token('late', { replicas: 0, primary: 'self' })
+  expect(copies('orders')).toEqual([lost])
+  mend()
+  await eventually(() => a.members().length === 3 && inSync('orders'), 'it is back')
+  expect(elsewhere).toEqual([])
+})
+
 test('an altered number of replicas is carried out, up and down', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
