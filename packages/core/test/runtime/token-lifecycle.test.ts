@@ -15,6 +15,7 @@ import {
 import { systemClock } from '../../src/runtime/system-seams.js'
 import { SPEC } from '../engine/scenario.js'
 import { metaOf } from '../engine/snapshots.js'
+import { delegate } from './harness.js'
 
 const { signal } = new AbortController()
 const quiet = () => undefined
@@ -85,6 +86,29 @@ test('opening writes a frame that names the log, and the assignment is open once
   expect(frames()).toMatchObject([{ kind: 'open', incarnation: 1, deleted: false, ...assignment.log }])
   // Its answer may have been lost.
   expect(await openIncarnation(context, assignment)).toEqual({ ...assignment, phase: 'open' })
+})
+
+test('an open frame that the log has lost, though it acknowledged it, opens nothing: it is written again', async () => {
+  let loses = true
+  const forgetful = delegate<CommitLog>(log, {
+    open: async (...call: Parameters<CommitLog['open']>) => {
+      const own = await log.open(...call)
+      return delegate<TokenLog>(own, {
+        append: async (...record: Parameters<TokenLog['append']>) => {
+          const offset = await own.append(...record)
+          if (loses) {
+            world.logs.loseTail(own.address, 1)
+            await append({ kind: 'marker', token: 'orders', incarnation: 1, nonce: 1n, timeMs: 1 })
+          }
+          return offset
+        },
+      })
+    },
+  })
+  const lost = openIncarnation({ ...context, log: forgetful }, assignment)
+  await expect(lost).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL', retryable: true })
+  loses = false
+  expect(await openIncarnation({ ...context, log: forgetful }, assignment)).toEqual({ ...assignment, phase: 'open' })
 })
 
 test('a log in which another token lives by then is not this one’s: it needs another', async () => {
