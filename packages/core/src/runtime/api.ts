@@ -58,7 +58,7 @@ export interface LimitOptions {
   readonly maxInFlightEntries?: number
   /** Bytes of a token that are under way; above it `replicate` waits. @default 8_388_608 */
   readonly maxInFlightBytes?: number
-  /** Calls of `replicate`, of `sync` and of `waitFor` that wait, per token and kind; above it they reject with KAGAMI_OVERLOADED. @default 65_536 */
+  /** Calls of `replicate`, of `sync` and of `waitFor` that wait, per token and kind; above it they reject with KAGAMI_OVERLOADED. At least 1. @default 65_536 */
   readonly maxWaiting?: number
   /** Bytes of the entries that wait for a place in flight, per token; above it `replicate` rejects with KAGAMI_OVERLOADED. @default 64 MiB */
   readonly maxWaitingBytes?: number

@@ -54,7 +54,8 @@ export async function createToken(
     if (assignment?.phase !== 'open' || isRemoved(spec, assignment.incarnation)) return false
     const mine = isOwner(spec, node)
     const claim = claimOf(spec, node)
-    const created = mine && spec.generation > before
+    // The spec alone may be of a later creation than the incarnation: one that it began was found to be there.
+    const created = mine && generationOf(assignment.incarnation) > before
     const claimed = claim !== undefined && assignment.handoverGivenUp !== claim
     // An owner that returns finds itself named as the primary by what its former run has left.
     const returns = mine && assignment.primary?.node === spec.owner

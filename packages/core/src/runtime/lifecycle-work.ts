@@ -22,7 +22,7 @@ import {
 } from './token-lifecycle.js'
 import { backoffMs, Semaphore, sleep } from './waiting.js'
 
-/** Tokens whose logs are created or deleted at once. */
+/** Pieces of work of one kind at once. */
 const AT_ONCE = 32
 /** Between two looks for a newer incarnation of one token. */
 const SEEK_MS = 5_000
@@ -45,9 +45,17 @@ export interface LifecycleWorkContext {
   onDone(): void
 }
 
+/** A look is what a token's primary waits for: its calls are brief. */
+type Kind = 'creation' | 'removal' | 'look'
+
 export class LifecycleWork {
   readonly #context: LifecycleWorkContext
-  readonly #places = new Semaphore(AT_ONCE)
+  /** Apart from each other: calls of a log or a store that hang hold their places for long. */
+  readonly #places: Readonly<Record<Kind, Semaphore>> = {
+    creation: new Semaphore(AT_ONCE),
+    removal: new Semaphore(AT_ONCE),
+    look: new Semaphore(AT_ONCE),
+  }
   readonly #busy = new Set<string>()
   /** Logs that were given to tokens whose assignments are yet to be written. */
   readonly #reserved = new Set<string>()
@@ -74,35 +82,35 @@ export class LifecycleWork {
     if (this.#busy.has(token)) return true
     const healed = assignment === undefined ? undefined : heal(assignment, view)
     if (assignment !== undefined && healed !== undefined && healed.incarnation > assignment.incarnation) {
-      this.#begin(token, () => Promise.resolve(healed))
+      this.#begin('look', token, () => Promise.resolve(healed))
       return true
     }
     // A token that is gone though its spec is not removed: it was created again, or the log knew of a deletion that the documents have lost.
     if (assignment === undefined || assignment.phase === 'gone') {
       const settled =
         assignment !== undefined && spec.removed && generationOf(assignment.incarnation) >= spec.generation
-      if (!settled) this.#begin(token, (context) => this.#beginIncarnation(context, spec, assignment))
+      if (!settled) this.#begin('creation', token, (context) => this.#beginIncarnation(context, spec, assignment))
       return true
     }
     switch (assignment.phase) {
       case 'opening':
-        this.#begin(token, (context) => this.#openIncarnation(context, spec, assignment))
+        this.#begin('creation', token, (context) => this.#openIncarnation(context, spec, assignment))
         return true
       case 'open':
         // A later spec alone ends nothing: it may come from somebody who knew nothing of this creation.
         if (isRemoved(spec, assignment.incarnation)) {
-          this.#begin(token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
+          this.#begin('removal', token, () => Promise.resolve({ ...assignment, phase: 'deleting' as const }))
           return true
         }
         if (!this.#isDoubtful(assignment, view)) return false
-        this.#begin(token, (context) => this.#confirm(context, spec, assignment))
+        this.#begin('look', token, (context) => this.#confirm(context, spec, assignment))
         return true
       case 'deleting':
-        this.#begin(token, (context) => endIncarnation(context, assignment))
+        this.#begin('removal', token, (context) => endIncarnation(context, assignment))
         return true
       case 'deleted':
         // Copies that still settle what was pending read the log to its end first.
-        if (this.#holders(token).length === 0) this.#begin(token, (context) => cleanUp(context, assignment))
+        if (this.#holders(token).length === 0) this.#begin('removal', token, (context) => cleanUp(context, assignment))
         return true
     }
   }
@@ -167,45 +175,52 @@ export class LifecycleWork {
     const nowMs = this.#context.seams.clock.monotonicMs()
     if (nowMs - (this.#soughtAtMs.get(token) ?? -Infinity) < SEEK_MS) return
     this.#soughtAtMs.set(token, nowMs)
-    this.#begin(token, async (context) => {
+    this.#begin('creation', token, async (context) => {
       const newer = await newerIncarnation(context, assignment, this.#logsHeld())
       if (newer !== undefined) this.#soughtAtMs.delete(token)
       return newer
     })
   }
 
-  /** Does the work, again and again where it fails, and writes what comes out. */
-  #begin(token: string, work: (context: LifecycleContext) => Promise<Assignment | undefined>): void {
-    const { log, store, problems, scope } = this.#context
-    const { clock, random, logger } = this.#context.seams
+  /** Does the work, and writes what comes out. */
+  #begin(kind: Kind, token: string, work: (context: LifecycleContext) => Promise<Assignment | undefined>): void {
+    const { log, store, table, problems, scope } = this.#context
+    const { clock } = this.#context.seams
     this.#busy.add(token)
     scope.spawn(`work on '${token}'`, async (signal) => {
-      for (let failures = 0; ; failures++) {
-        const release = await this.#places.acquire(signal)
-        try {
-          const next = await work({ log, store, clock, signal })
-          if (next === undefined) break
-          await this.#context.table.put([next])
-          if (next.phase === 'open') this.#confirmed.set(token, next.incarnation)
-          else if (next.phase === 'gone') this.#forget(token)
-          // From here on the table says who has the log.
-          this.#unreserve(next.log.address)
-          break
-        } catch (error) {
-          if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST'))
-            throw error
-          signal.throwIfAborted()
-          logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
-          problems.set(`token ${token}`, `work on token '${token}' fails: ${String(error)}`)
-        } finally {
-          release()
-        }
-        await sleep(clock, backoffMs(failures, { first: 50, longest: 2000 }, random), signal)
+      const next = await this.#untilDone(token, signal, async () => {
+        const release = await this.#places[kind].acquire(signal)
+        return work({ log, store, clock, signal }).finally(release)
+      })
+      if (next !== undefined) {
+        // By itself: a creation that were begun anew whenever it can't be written would be given one log after another.
+        await this.#untilDone(token, signal, () => table.put([next]))
+        if (next.phase === 'open') this.#confirmed.set(token, next.incarnation)
+        else if (next.phase === 'gone') this.#forget(token)
+        // From here on the table says who has the log.
+        this.#unreserve(next.log.address)
       }
       this.#busy.delete(token)
       problems.delete(`token ${token}`)
       this.#context.onDone()
     })
+  }
+
+  /** Does a step of the work on a token, again and again where it fails. */
+  async #untilDone<T>(token: string, signal: AbortSignal, step: () => Promise<T>): Promise<T> {
+    const { problems } = this.#context
+    const { clock, random, logger } = this.#context.seams
+    for (let failures = 0; ; failures++) {
+      try {
+        return await step()
+      } catch (error) {
+        if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+        signal.throwIfAborted()
+        logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
+        problems.set(`token ${token}`, `work on token '${token}' fails: ${String(error)}`)
+      }
+      await sleep(clock, backoffMs(failures, { first: 50, longest: 2000 }, random), signal)
+    }
   }
 
   /**

@@ -63,7 +63,7 @@ const limits = group({
   maxFrameEntries: or(whole(1), 1024),
   maxInFlightEntries: or(whole(1), 4096),
   maxInFlightBytes: or(whole(1), 8 * MIB),
-  maxWaiting: or(whole(0), 65_536),
+  maxWaiting: or(whole(1), 65_536),
   maxWaitingBytes: or(whole(1), 64 * MIB),
   appendTimeoutMs: or(atLeast(100), 30_000),
   lingerMs: or(atLeast(0), 0),

@@ -279,7 +279,7 @@ export class Replicator {
 
   #mayWait(entry: PendingEntry): boolean {
     const { maxWaiting, maxWaitingBytes } = this.#context.limits
-    if (this.#waiting.length === 0) return maxWaiting > 0
+    if (this.#waiting.length === 0) return true
     return this.#waiting.length < maxWaiting && this.#waitingBytes + entry.bytes.length <= maxWaitingBytes
   }
 

@@ -1,6 +1,8 @@
 /** A coordinator without room: what would change something is refused, what is there goes on, and health tells who can't do its work. */
 import { expect, test } from 'vitest'
-import { bytes, eventually, TestCluster, type Ledger } from './harness.js'
+import type { Coordinator, Session } from '../../src/contract/index.js'
+import { KagamiError } from '../../src/index.js'
+import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 const full = { code: 'KAGAMI_STORE_FULL', retryable: true }
 
@@ -56,4 +58,30 @@ test('a node that has no room for its reports says so until it has', async () =>
   await eventually(() => b.health().problems.some((text) => problem.test(text)), 'the node says so')
   makeRoom()
   await eventually(() => !b.health().problems.some((text) => problem.test(text)), 'the report is written')
+})
+
+test('a creation whose assignment there is no room for is given one log, however often it is tried to be written', async () => {
+  await using cluster = new TestCluster()
+  const coordinator = cluster.world.coordinator({ sessionTimeoutMs: 500 })
+  let refused: number | undefined
+  const write = (session: Session, ...call: Parameters<Session['write']>): Promise<number> => {
+    if (refused === undefined || !call[0].startsWith('assignments/')) return session.write(...call)
+    refused += 1
+    return Promise.reject(new KagamiError('KAGAMI_STORE_FULL', 'no room', { retryable: true }))
+  }
+  const roomless = delegate<Coordinator>(coordinator, {
+    connect: async (options: Parameters<Coordinator['connect']>[0]) => {
+      const session = await coordinator.connect(options)
+      return delegate<Session>(session, { write: (...call: Parameters<Session['write']>) => write(session, ...call) })
+    },
+  })
+  const a = await cluster.start('a', { coordinator: roomless })
+  await a.token('orders', { replicas: 0 })
+  refused = 0
+  const carts = a.token('carts', { replicas: 0 })
+  await eventually(() => (refused ?? 0) > 5, 'it is tried again and again')
+  expect(a.health().problems.join()).toContain("work on token 'carts' fails: KagamiError: no room")
+  refused = undefined
+  await carts
+  expect(cluster.world.logs.addresses()).toHaveLength(2)
 })

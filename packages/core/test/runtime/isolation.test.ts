@@ -174,25 +174,51 @@ describe('one dead store delays no token', () => {
 
 describe('a store that does not answer for some tokens delays the life of no other', () => {
   /** More than the tokens that the controller creates or deletes at once. */
-  const names = Array.from({ length: 40 }, (_, i) => `stuck-${i}`)
+  const names = Array.from({ length: 64 }, (_, i) => `stuck-${i}`)
+  /** So many that the controller comes to some of them late. */
+  const others = Array.from({ length: 16 }, (_, i) => `early-${i}`)
 
-  test('while they are being removed, others are created; and a new one of them is refused', async () => {
-    await using cluster = new TestCluster()
-    const store = cluster.world.snapshotStore()
+  /** A node whose store does not answer any more for those tokens, which are on their way out. */
+  async function stuck(cluster: TestCluster, stallTimeoutMs: number) {
     let dead = false
     let hung = 0
-    const snapshots = delegate<SnapshotStore>(store, {
-      list: (token: string, options: Parameters<SnapshotStore['list']>[1]) => {
-        if (!dead || !token.startsWith('stuck')) return store.list(token, options)
-        hung += 1
-        return new Promise<never>(() => undefined)
-      },
-    })
-    const a = await cluster.start('a', { limits: { ...limits, stallTimeoutMs: 100 }, snapshots })
-    for (const name of names) await a.token(name, { replicas: 0, primary: 'self' })
+    const start = (id: string): Promise<Kagami<number>> => {
+      const store = cluster.world.snapshotStore()
+      const snapshots = delegate<SnapshotStore>(store, {
+        list: (token: string, options: Parameters<SnapshotStore['list']>[1]) => {
+          if (!dead || !token.startsWith('stuck')) return store.list(token, options)
+          hung += 1
+          return hang(options.signal)
+        },
+      })
+      return cluster.start(id, { limits: { ...limits, stallTimeoutMs }, snapshots })
+    }
+    const a = await start('a')
+    for (const name of [...names, ...others]) await a.token(name, { replicas: 0, primary: 'self' })
+    for (const name of others) await a.get(name)?.replicate(bytes('early'))
     dead = true
     await Promise.all(names.map((name) => a.remove(name)))
-    await eventually(() => hung >= 32, 'they hold all places')
+    const allHang = (): Promise<boolean> => {
+      const before = hung
+      return eventually(() => hung - before >= 32, 'as many as may are under way')
+    }
+    await eventually(() => hung >= 32, 'as many as may are under way')
+    return { a, start, allHang }
+  }
+
+  test('while they are being removed, others are created, and served by a node that starts anew, however long it may take', async () => {
+    await using cluster = new TestCluster()
+    const { a, start, allHang } = await stuck(cluster, 3_600_000)
+    expect(await write(await a.token('other', { replicas: 0, primary: 'self' }), 'other')).toHaveLength(WRITES)
+    await cluster.stop('a')
+    const again = await start('a')
+    await allHang()
+    await eventually(() => [...others, 'other'].every((name) => again.get(name)?.role === 'primary'), 'they are served')
+  })
+
+  test('it is told, and a new one of them is refused', async () => {
+    await using cluster = new TestCluster()
+    const { a } = await stuck(cluster, 100)
     const other = await a.token('other', { replicas: 0, primary: 'self' })
     expect(await write(other, 'other')).toHaveLength(WRITES)
     await expect(a.token('stuck-new')).rejects.toMatchObject({ code: 'KAGAMI_TIMEOUT', retryable: true })

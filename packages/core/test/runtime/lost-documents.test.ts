@@ -387,3 +387,25 @@ test('S1: a creation that was lost before it was carried out does not end the on
   await b.remove('orders')
   expect(deleted).not.toEqual([])
 })
+
+test('an owner that returns while its token is handed elsewhere finds it there, though the spec was lost while the token was created', async () => {
+  await using cluster = new TestCluster()
+  const { coordination, logs } = cluster.world
+  const owned = { replicas: 1, primary: 'self', failback: true } as const
+  const a = await cluster.start('a')
+  const mend = logs.fill()
+  const creation = a.token('orders', owned)
+  await eventually(() => cluster.assignment('orders')?.phase === 'opening', 'it is begun')
+  coordination.restore(without(coordination.backup(), 'specs/'))
+  await eventually(() => cluster.spec('orders'), 'it is asked for again')
+  mend()
+  await write(await creation, 'one')
+  expect(cluster.spec('orders')?.generation).toBeGreaterThan(generationOf(cluster.assignment('orders')!.incarnation))
+  const b = await cluster.start('b')
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica')
+  await b.handover('orders', { to: 'b' })
+  await cluster.stop('a')
+  const again = await cluster.start('a')
+  const orders = await again.token('orders', owned)
+  expect([orders.role, b.get('orders')?.role]).toEqual(['replica', 'primary'])
+})

@@ -112,7 +112,7 @@ const wrong: Table = {
   'limits.maxFrameEntries': whole(1),
   'limits.maxInFlightEntries': whole(1),
   'limits.maxInFlightBytes': whole(1),
-  'limits.maxWaiting': whole(0),
+  'limits.maxWaiting': whole(1),
   'limits.maxWaitingBytes': whole(1),
   'limits.appendTimeoutMs': atLeast(100),
   'limits.lingerMs': atLeast(0),
