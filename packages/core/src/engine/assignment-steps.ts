@@ -5,7 +5,7 @@
 import { crc32 } from 'node:zlib'
 import type { Placement } from '../contract/index.js'
 import { compareEpochs } from './admission.js'
-import type { Assignment, CopyReport, Spec } from './documents.js'
+import { knownEntries, type Assignment, type CopyReport, type Spec } from './documents.js'
 
 /** A node as the controller sees it: alive, or lost and within its grace period. */
 export interface NodeView {
@@ -71,7 +71,6 @@ export function heal(assignment: Assignment, view: ClusterView): Assignment {
       incarnation: seen.incarnation,
       epoch: seen.epoch,
       log: seen.incarnation > healed.incarnation ? seen.log : healed.log,
-      reached: seen.incarnation > healed.incarnation ? 0 : healed.reached,
       phase: seen.deleted ? 'deleted' : 'open',
       primary: null,
       replicas: copiesOf(healed),
@@ -105,11 +104,12 @@ function withPrimary(
   primary: NonNullable<Assignment['primary']>,
   view: ClusterView,
 ): Assignment {
-  const { token, incarnation, epoch, reached } = assignment
+  const { token, incarnation, epoch } = assignment
+  const index = Math.max(knownEntries(assignment), view.reached(token, incarnation))
   return {
     ...assignment,
     epoch: epoch + 1,
-    reached: Math.max(reached, view.reached(token, incarnation)),
+    reached: { incarnation, index },
     primary,
     replicas: copiesOf(assignment).filter((node) => node !== primary.node),
   }
@@ -169,13 +169,14 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
  * How far copies had come that find that the log no longer holds, or contradicts, what they have applied; undefined: there is none. That is the log's fault and not theirs, so what
  * has come less far must not be made the primary: what it would acknowledge takes the places of what was acknowledged before.
  */
-function lostFrom({ token, incarnation, reached }: Assignment, view: ClusterView): number | undefined {
+function lostFrom(assignment: Assignment, view: ClusterView): number | undefined {
+  const { token, incarnation } = assignment
   let lost: number | undefined
   for (const node of view.nodes.keys()) {
     const report = view.report(node, token)
     if (report?.phase !== 'failed' || report.incarnation !== incarnation) continue
     if (report.error !== 'KAGAMI_LOG_LOST_TAIL' && report.error !== 'KAGAMI_LOG_DIVERGED') continue
-    lost = Math.max(lost ?? reached, report.nextIndex)
+    lost = Math.max(lost ?? knownEntries(assignment), report.nextIndex)
   }
   return lost
 }

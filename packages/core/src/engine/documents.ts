@@ -45,6 +45,11 @@ export function isLater(spec: Spec, than: Spec | undefined): boolean {
   return spec.removed && !than.removed
 }
 
+/** How many entries of its incarnation the log of an assignment is known to have held. */
+export function knownEntries({ incarnation, reached }: Assignment): number {
+  return reached.incarnation === incarnation ? reached.index : 0
+}
+
 /** Whether people have removed the creation that an incarnation belongs to. */
 export function isRemoved(spec: Spec, incarnation: number): boolean {
   const generation = generationOf(incarnation)
@@ -93,8 +98,11 @@ export interface Assignment {
   readonly phase: 'opening' | 'open' | 'deleting' | 'deleted' | 'gone'
   readonly log: LogRef
   readonly epoch: number
-  /** Entries that the log was known to hold before this epoch was given out: who finds fewer before its barrier knows that the log has lost some. */
-  readonly reached: number
+  /**
+   * The next position where any copy had come furthest, as far as was told before this epoch was given out: who finds less before its barrier knows that the log
+   * has lost some. Of another incarnation it says nothing.
+   */
+  readonly reached: Position
   readonly primary: { readonly node: string; readonly member: string } | null
   /** Node ids, sorted, without the primary's. */
   readonly replicas: readonly string[]

@@ -4,7 +4,7 @@
  */
 import type { KagamiError, Position } from '../contract/index.js'
 import { compareEpochs, type CopyState } from '../engine/admission.js'
-import type { Assignment, CopyReport } from '../engine/documents.js'
+import { knownEntries, type Assignment, type CopyReport } from '../engine/documents.js'
 import type { Term } from '../engine/term.js'
 import type { Fence, Role } from './api.js'
 import type { Events } from './events.js'
@@ -124,9 +124,10 @@ export class CopyRole {
     }
   }
 
-  #promote({ incarnation, epoch, reached }: Assignment): void {
+  #promote(assignment: Assignment): void {
+    const { incarnation, epoch } = assignment
     this.#used = { incarnation, epoch }
-    this.#known = { incarnation, index: reached }
+    this.#known = { incarnation, index: knownEntries(assignment) }
     this.#context.replicator.begin(incarnation, epoch)
     this.#context.events.emit('promoting', { token: this.#context.token, incarnation, epoch })
   }

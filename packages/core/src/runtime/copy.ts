@@ -13,7 +13,7 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import type { CopyState } from '../engine/admission.js'
-import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
+import { knownEntries, type Assignment, type CopyReport, type LogRef } from '../engine/documents.js'
 import { frameOverhead, type BarrierFrame, type DataFrame, type OpenFrame } from '../engine/frame.js'
 import type { Term } from '../engine/term.js'
 import type { CopyHealth, Lag, NodeRef, Replicated, Role } from './api.js'
@@ -155,7 +155,7 @@ export class Copy<R, C> {
       log,
       incarnation: () => incarnation,
       readTo,
-      known: () => knownOf(this.#assignment),
+      known: () => ({ incarnation: this.#assignment.incarnation, index: knownEntries(this.#assignment) }),
       onLostTail,
       signal,
     })
@@ -566,11 +566,6 @@ export class Copy<R, C> {
 /** Waits with a signal, and leaves nothing in the queue behind. */
 function until({ reached, forget }: Waiting, signal: AbortSignal | undefined): Promise<void> {
   return orAborted(reached, signal).finally(forget)
-}
-
-/** The first position that the log is not known to have held. */
-function knownOf({ incarnation, reached }: Assignment): Position {
-  return { incarnation, index: reached }
 }
 
 /** What a frame may hold in the log's largest record. */

@@ -43,6 +43,8 @@ export async function createToken(
   const stands = (): boolean => {
     const latest = directory.spec(token)
     if (latest === undefined || spec === undefined || latest.generation < spec.generation) return false
+    // Claimed by another node while this one was not alive: to ask again tells whether it may be had back.
+    if (latest.generation === spec.generation && latest.owner !== spec.owner) return false
     const claim = claimOf(spec, node)
     return claim === undefined || latest.handover?.nonce === claim
   }

@@ -39,6 +39,8 @@ export async function handOver(
   }
   const nonce = random.uint64().toString(16)
   let taken = { incarnation: 0, epoch: 0 }
+  /** Of which creation of the token it was asked for. */
+  let generation = 0
   /** The handover that was wanted before this one; undefined before this one is asked for. */
   let before: string | null | undefined
   /** This node has heard of it: what it hears since is newer. Until then it may hear of any that was wanted before. */
@@ -54,18 +56,19 @@ export async function handOver(
     token,
     ask: async (signal) => {
       let present: string | null = null
-      await specs.change(token, signal, (spec) => {
+      const changed = await specs.change(token, signal, (spec) => {
         refuseOther(spec)
         refuseHeld(spec, to)
         present = spec.handover?.nonce ?? null
         return later(spec) === null ? { ...spec, handover: { to, nonce } } : spec
       })
+      generation = changed.generation
       before ??= present
     },
     stands: () => directory.spec(token)?.handover?.to === to,
     done: () => {
       const spec = directory.spec(token)
-      if (spec?.removed) throw unknownToken(token)
+      if (spec !== undefined && isOver(spec, generation)) throw unknownToken(token)
       heard ||= spec?.handover?.nonce === nonce
       const assignment = directory.assignment(token)
       const followed = (heard && spec !== undefined ? later(spec) : null)?.nonce ?? nonce
@@ -81,7 +84,12 @@ export async function handOver(
     },
   }
   do await carriedOut(wish, context, signal)
-  while ((await untilServing(token, to, taken, context, signal)) === 'undone')
+  while ((await untilServing(token, to, { ...taken, generation }, context, signal)) === 'undone')
+}
+
+/** Whether a creation of the token is removed. What this node has heard may be of an earlier one. */
+function isOver(spec: Spec, generation: number): boolean {
+  return spec.removed && spec.generation >= generation
 }
 
 /** An assignment that is not to be found for so long is lost, and not only on its way back. */
@@ -91,13 +99,14 @@ const LOST_MS = 5_000
 async function untilServing(
   token: string,
   node: string,
-  taken: { readonly incarnation: number; readonly epoch: number },
+  taken: { readonly incarnation: number; readonly epoch: number; readonly generation: number },
   { membership, directory, clock, random }: HandoverContext,
   signal: AbortSignal,
 ): Promise<'serves' | 'undone'> {
   const link = linkedAbort(signal)
   const hindered = (): boolean => {
-    if (directory.spec(token)?.removed) throw unknownToken(token)
+    const spec = directory.spec(token)
+    if (spec !== undefined && isOver(spec, taken.generation)) throw unknownToken(token)
     const assignment = directory.assignment(token)
     // Taken away again, though nobody else may be able to serve it.
     if (assignment === undefined) return false

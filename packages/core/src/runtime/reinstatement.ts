@@ -51,7 +51,11 @@ export class Reinstatement {
         // What has ended in the log is not brought back, though nobody is left who remembers why.
         const ended = generation === known.generation && isEnd(incarnation)
         const wanted = ended ? { ...known, removed: true } : known
-        if (!isLater(wanted, directory.spec(token))) continue
+        const present = directory.spec(token)
+        if (!isLater(wanted, present)) continue
+        // A clock that is behind may have given a later creation a lower number. Nobody wants the one to end that is wanted, and that lives here.
+        const lives = present?.generation === generation && !present.removed && !isEnd(incarnation)
+        if (wanted.removed && wanted.generation > generation && lives) continue
         logger.warn(`the coordinator has lost what is wanted of token '${token}'; putting it back`)
         const adopt = isEnd(incarnation) ? null : { incarnation, epoch, log: copy.assignment.log }
         await specs

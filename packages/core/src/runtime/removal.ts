@@ -19,8 +19,7 @@ export async function removeToken(token: string, context: RemovalContext, signal
   const { directory, specs } = context
   let generation: number | undefined
   const ask = async (signal: AbortSignal): Promise<void> => {
-    const spec = await specs.remove(token, generation, signal)
-    generation ??= spec.generation
+    generation = await specs.remove(token, generation, signal)
   }
   const stands = (): boolean => {
     const spec = directory.spec(token)

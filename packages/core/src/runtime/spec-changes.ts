@@ -19,10 +19,13 @@ export class SpecChanges {
     this.writer = new SpecWriter(context)
   }
 
-  /** @throws KAGAMI_TOKEN_UNKNOWN */
+  /** @throws KAGAMI_TOKEN_UNKNOWN, also when the creation that was there first has been removed, and another made, before it could be written */
   async change(token: string, signal: AbortSignal, change: (spec: Spec) => Spec): Promise<Spec> {
+    let meant: number | undefined
     const spec = await this.writer.update(token, signal, (current) => {
       if (current === undefined || current.removed) throw unknownToken(token)
+      meant ??= current.generation
+      if (current.removedBefore >= meant) throw unknownToken(token)
       // What is wanted from now on is wanted of the creation that is there, though the document was older.
       return change({ ...current, generation: Math.max(current.generation, this.assigned(token)) })
     })
@@ -30,19 +33,22 @@ export class SpecChanges {
   }
 
   /**
-   * Marks the token as removed: creation `generation`, or whichever there is. Leaves one that was created later alone.
+   * Marks the token as removed: creation `generation`, or whichever there is; gives which. Leaves one that was created later alone, also where it was created
+   * after this was written, and before the answer came.
    * @throws KAGAMI_TOKEN_UNKNOWN
    */
-  async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<Spec> {
-    const spec = await this.writer.update(token, signal, (current) => {
+  async remove(token: string, generation: number | undefined, signal: AbortSignal): Promise<number> {
+    let meant = generation
+    await this.writer.update(token, signal, (current) => {
       const latest = Math.max(current?.generation ?? 0, this.assigned(token))
-      if (current !== undefined && generation !== undefined && (current.removed || latest > generation)) return current
+      if (current !== undefined && meant !== undefined && (current.removed || latest > meant)) return current
       // Where the spec is lost, or older than what is assigned, there is something to remove all the same.
       const over = current === undefined ? latest === 0 : current.removed && latest === current.generation
       if (over) throw unknownToken(token)
+      meant ??= latest
       return { ...(current ?? forgotten(token)), generation: latest, removed: true, handover: null }
     })
-    return spec as Spec
+    return meant as number
   }
 
   /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */

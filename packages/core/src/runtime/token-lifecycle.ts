@@ -85,7 +85,8 @@ function adoptIncarnation(
 }
 
 function assignmentOf(token: string, own: Pick<Assignment, 'incarnation' | 'phase' | 'log'>): Assignment {
-  return { token, ...own, epoch: 0, reached: 0, primary: null, replicas: [], snapshotter: null, handoverGivenUp: null }
+  const reached = { incarnation: own.incarnation, index: 0 }
+  return { token, ...own, epoch: 0, reached, primary: null, replicas: [], snapshotter: null, handoverGivenUp: null }
 }
 
 /**

@@ -37,7 +37,7 @@ const ASSIGNMENT: Assignment = {
   phase: 'open',
   log: LOG,
   epoch: 2 ** 53 - 1,
-  reached: 0,
+  reached: { incarnation: 3, index: 0 },
   primary: { node: 'a', member: 'a-1' },
   replicas: ['b', 'c'],
   snapshotter: 'b',

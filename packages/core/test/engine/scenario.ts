@@ -5,7 +5,7 @@
 import type { Placement } from '../../src/contract/index.js'
 import { copiesOf, nextStep } from '../../src/engine/assignment-steps.js'
 import type { NodeView } from '../../src/engine/assignment-steps.js'
-import type { Assignment, CopyReport, Spec } from '../../src/engine/documents.js'
+import { knownEntries, type Assignment, type CopyReport, type Spec } from '../../src/engine/documents.js'
 
 export const SPEC: Spec = {
   token: 'orders',
@@ -28,7 +28,7 @@ export const NEW: Assignment = {
   phase: 'open',
   log: { address: 'L1', identity: 'L1' },
   epoch: 0,
-  reached: 0,
+  reached: { incarnation: 1, index: 0 },
   primary: null,
   replicas: [],
   snapshotter: null,
@@ -214,7 +214,7 @@ class Desk {
 }
 
 function shown(assignment: Assignment): string {
-  const { incarnation, epoch, reached, primary, replicas, snapshotter, phase, log, handoverGivenUp } = assignment
+  const { incarnation, epoch, primary, replicas, snapshotter, phase, log, handoverGivenUp } = assignment
   const parts = [
     primary === null ? 'no primary' : `primary ${primary.node} (${primary.member})`,
     replicas.length === 0 ? 'no replicas' : `replicas ${replicas.join(' ')}`,
@@ -222,7 +222,7 @@ function shown(assignment: Assignment): string {
   ]
   if (phase !== 'open') parts.push(phase)
   if (log.address !== 'L1') parts.push(`log ${log.address}`)
-  if (reached > 0) parts.push(`${reached} entries known`)
+  if (knownEntries(assignment) > 0) parts.push(`${knownEntries(assignment)} entries known`)
   if (handoverGivenUp !== null) parts.push(`gave up ${handoverGivenUp}`)
   return `${incarnation}.${epoch}: ${parts.join(', ')}`
 }
@@ -268,7 +268,7 @@ function assignmentWith(assignment: Assignment, word: string): Assignment {
     case 'snapshots':
       return { ...assignment, snapshotter: value }
     case 'known':
-      return { ...assignment, reached: Number(value) }
+      return { ...assignment, reached: { incarnation: assignment.incarnation, index: Number(value) } }
     default:
       throw new Error(`no such part of an assignment: ${word}`)
   }

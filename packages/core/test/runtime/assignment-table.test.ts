@@ -9,7 +9,7 @@ const assignment: Assignment = {
   phase: 'open',
   log: { address: 'log-1', identity: 'first' },
   epoch: 2,
-  reached: 0,
+  reached: { incarnation: 1, index: 0 },
   primary: { node: 'b', member: 'b1' },
   replicas: ['a'],
   snapshotter: 'a',

@@ -17,7 +17,7 @@ const elsewhere: Assignment = {
   phase: 'open',
   log,
   epoch: 6,
-  reached: 0,
+  reached: { incarnation: 1, index: 0 },
   primary: { node: 'a', member: 'a1' },
   replicas: ['b'],
   snapshotter: 'b',

@@ -36,7 +36,7 @@ beforeEach(async () => {
     phase: 'open',
     log: { address, identity: opened.identity },
     epoch: 1,
-    reached: 0,
+    reached: { incarnation: 1, index: 0 },
     primary: { node: 'a', member: 'a1' },
     replicas: ['b'],
     snapshotter: 'b',

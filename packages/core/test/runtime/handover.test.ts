@@ -14,7 +14,7 @@ const ASSIGNED: Assignment = {
   phase: 'open',
   log: { address: 'L1', identity: 'L1' },
   epoch: 1,
-  reached: 0,
+  reached: { incarnation: 1, index: 0 },
   primary: { node: 'a', member: 'a1' },
   replicas: ['b'],
   snapshotter: null,
@@ -47,10 +47,12 @@ class Heard {
   watches = 0
   #reported: (document: ReadonlyMap<string, Document>) => void = () => undefined
 
-  constructor(wanted: { readonly before?: Spec['handover']; readonly late?: Spec['handover'] } = {}) {
-    const { before, late } = wanted
+  constructor(
+    wanted: { readonly before?: Spec['handover']; readonly late?: Spec['handover']; readonly lateSpec?: Spec } = {},
+  ) {
+    const { before, late, lateSpec } = wanted
     if (before !== undefined) this.spec = { ...SPEC, generation: 2, handover: before }
-    if (late !== undefined) this.late = { ...SPEC, generation: 2, handover: late }
+    this.late = late === undefined ? lateSpec : { ...SPEC, generation: 2, handover: late }
     const { clock, random } = systemSeams()
     // A hundred times as fast.
     const fast: Clock = { ...clock, timer: (delayMs, callback) => clock.timer(delayMs / 100, callback) }
@@ -252,4 +254,17 @@ test('it outlives the session in which its end was watched for, and a watch that
   await eventually(() => heard.watches === 4, 'it watches for the fourth time')
   await heard.reports(3, 2)
   expect(await heard.ends()).toBe('done')
+})
+
+test('the removal of an earlier creation, of which this node hears late, does not end it; that of its own does', async () => {
+  const heard = new Heard({ lateSpec: { ...SPEC, generation: 1, removed: true } })
+  await heard.taken()
+  expect(heard.outcome).toBe('pending')
+  await heard.reports(3, 2)
+  expect(await heard.ends()).toBe('done')
+  const over = new Heard()
+  await over.taken()
+  over.late = { ...SPEC, generation: 2, removed: true }
+  over.hears({})
+  expect(await over.ends()).toBe('KAGAMI_TOKEN_UNKNOWN')
 })

@@ -3,7 +3,7 @@ import type { CommitLog, TokenLog } from '../../src/contract/index.js'
 import { decodeFrame } from '../../src/engine/frame.js'
 import { KagamiError } from '../../src/index.js'
 import { keeping } from './adapters.js'
-import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
+import { bytes, closedLog, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 test('a second claim while the owner lives is refused', async () => {
   await using cluster = new TestCluster()
@@ -151,3 +151,22 @@ test('who adopts a token as its owner becomes its primary, wherever that would h
   expect(orders.role).toBe('primary')
   expect((orders.state as Ledger).lines).toEqual(['one'])
 })
+
+test.each([{ failover: 'hold' as const }, { failback: true }])(
+  'who waits to serve its token hears of it that another has claimed it meanwhile: %j',
+  async (how) => {
+    await using cluster = new TestCluster()
+    const b = await cluster.start('b')
+    // Its copy does not open, so it never serves.
+    const a = await cluster.start('a', { log: closedLog(cluster) })
+    const owned = { replicas: 0, primary: 'self', ...how } as const
+    const waits = a.token('orders', owned)
+    waits.catch(() => undefined)
+    await eventually(() => cluster.assignment('orders')?.primary?.node === 'a', 'it is to serve it')
+    const mend = cluster.world.coordination.cut('a')
+    await eventually(() => b.members().length === 1, 'it is lost')
+    expect((await b.token('orders', owned)).role).toBe('primary')
+    mend()
+    await expect(waits).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OWNED' })
+  },
+)

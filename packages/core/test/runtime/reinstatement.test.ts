@@ -9,8 +9,9 @@ const log = { address: 'log-1', identity: 'one' }
 const spec: Spec = { ...SPEC, replicas: 0 }
 
 /** What is put back by a node that remembers the spec, and holds a copy that has read up to this incarnation. */
-async function putBack(incarnation: number): Promise<Spec> {
+async function putBack(incarnation: number, remembered = spec, present?: Spec): Promise<Spec | undefined> {
   const seams = systemSeams()
+  let looks = 0
   const quiet = (): void => undefined
   const report = { token: 'orders', incarnation, epoch: 3, phase: 'running' } as CopyReport
   const copy = { token: 'orders', assignment: { token: 'orders', log } as Assignment, report: () => report }
@@ -19,10 +20,18 @@ async function putBack(incarnation: number): Promise<Spec> {
     const reinstatement = new Reinstatement({
       seams: {
         ...seams,
-        random: { ...seams.random, fraction: () => 0 },
+        // It is asked before each look: the second comes only where nothing was put back at the first.
+        random: {
+          ...seams.random,
+          fraction: () => {
+            looks += 1
+            if (looks > 1) resolve(undefined)
+            return 0
+          },
+        },
         logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
       },
-      directory: { loaded: true, spec: () => undefined } as unknown as ConstructorParameters<
+      directory: { loaded: true, spec: () => present } as unknown as ConstructorParameters<
         typeof Reinstatement
       >[0]['directory'],
       specs: {
@@ -35,7 +44,7 @@ async function putBack(incarnation: number): Promise<Spec> {
       session: () => ({}) as never,
       copies: () => [copy],
     })
-    reinstatement.heard(spec)
+    reinstatement.heard(remembered)
     reinstatement.run(controller.signal).catch(reject)
   })
 }
@@ -47,4 +56,14 @@ test.each([
   [4, { generation: 2, removed: true, adopt: null }],
 ])('S3: of a token that is at incarnation %i: what has ended is not brought back', async (incarnation, wanted) => {
   expect(await putBack(incarnation)).toMatchObject(wanted)
+})
+
+test('S1: a removal that is remembered ends nothing that was created since, under a lower number, and that lives here', async () => {
+  const removed = { ...spec, generation: 9, removed: true }
+  const created = { ...spec, generation: 5 }
+  expect(await putBack(9, removed, created)).toBeUndefined()
+  // What lives here is what was removed, or older than what is wanted.
+  expect(await putBack(17, removed, { ...spec, generation: 9 })).toMatchObject({ generation: 9, removed: true })
+  expect(await putBack(7, removed, created)).toMatchObject({ generation: 9, removed: true })
+  expect(await putBack(9, removed, undefined)).toMatchObject({ generation: 9, removed: true })
 })

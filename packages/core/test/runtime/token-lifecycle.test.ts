@@ -2,7 +2,7 @@
 import { memoryCluster } from '@kagami/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CommitLog, SnapshotStore, TokenLog } from '../../src/contract/index.js'
-import type { Assignment } from '../../src/engine/documents.js'
+import { knownEntries, type Assignment } from '../../src/engine/documents.js'
 import { decodeFrame, encodeFrame, type DecodedFrame, type Frame } from '../../src/engine/frame.js'
 import {
   beginIncarnation,
@@ -43,7 +43,7 @@ beforeEach(async () => {
     phase: 'opening',
     log: { address, identity: opened.identity },
     epoch: 0,
-    reached: 0,
+    reached: { incarnation: 1, index: 0 },
     primary: null,
     replicas: [],
     snapshotter: null,
@@ -240,3 +240,11 @@ test('a token that is to be removed, and of which nothing is left, is gone', asy
 async function* one(): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(Buffer.from('state'))
 }
+
+test('what a log was known to hold of an incarnation is not asked of a newer one that it shows', async () => {
+  await append(open(1), open(2, true), open(3), barrier(3, 1))
+  const gone = { ...assignment, incarnation: 2, phase: 'deleted', reached: { incarnation: 1, index: 20 } } as const
+  const next = await cleanUp(context, gone)
+  expect(next).toMatchObject({ incarnation: 3, phase: 'open' })
+  expect(knownEntries(next)).toBe(0)
+})

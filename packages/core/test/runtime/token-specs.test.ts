@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { Session } from '../../src/contract/index.js'
 import { specDocument, type Spec } from '../../src/engine/documents.js'
-import { systemSeams } from '../../src/index.js'
+import { KagamiError, systemSeams } from '../../src/index.js'
 import { SPEC } from '../engine/scenario.js'
 import { TokenSpecs, type SpecsContext } from '../../src/runtime/token-specs.js'
 
@@ -28,7 +28,7 @@ function specsWith(spec: Spec | undefined, incarnation = 0): { readonly specs: T
 
 test('a removal is written once, and not where it stands already', async () => {
   const first = specsWith(wanted)
-  expect(await first.specs.remove('orders', undefined, signal)).toMatchObject({ generation: 1, removed: true })
+  expect(await first.specs.remove('orders', undefined, signal)).toBe(1)
   expect(first.written).toMatchObject([{ generation: 1, removed: true }])
   const again = specsWith({ ...wanted, removed: true })
   await again.specs.remove('orders', 1, signal)
@@ -51,4 +51,40 @@ test('a token whose spec is lost, or older than its assignment, can be removed',
   await expect(specsWith(undefined).specs.remove('orders', undefined, signal)).rejects.toMatchObject({
     code: 'KAGAMI_TOKEN_UNKNOWN',
   })
+})
+
+/** Specs over a coordinator whose first write lands, and whose answer is lost; then it holds what others have made of it. */
+function answerLost(then: Spec): { readonly specs: TokenSpecs; readonly written: Spec[] } {
+  const written: Spec[] = []
+  let present = wanted
+  const session = {
+    read: () => Promise.resolve({ name: '', version: 1, bytes: specDocument.encode({ tokens: [present] }) }),
+    write: (_name: string, bytes: Uint8Array) => {
+      written.push(...specDocument.decode(bytes, '').tokens)
+      if (present === then) return Promise.resolve(2)
+      present = then
+      return Promise.reject(new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'no answer', { retryable: true }))
+    },
+  } as unknown as Session
+  const { clock, random } = systemSeams()
+  const context = { node: 'a', clock, random, session: () => session, assignment: () => undefined }
+  return { specs: new TokenSpecs(context as unknown as SpecsContext), written }
+}
+
+const createdSince: Spec = { ...wanted, generation: 2, removedBefore: 1 }
+
+test('S1: a removal whose answer is lost leaves alone what was created before it is asked for again', async () => {
+  const { specs, written } = answerLost(createdSince)
+  expect(await specs.remove('orders', undefined, signal)).toBe(1)
+  expect(written).toMatchObject([{ generation: 1, removed: true }])
+})
+
+test('a change whose answer is lost is not made to what was created since', async () => {
+  const { specs, written } = answerLost(createdSince)
+  const change = specs.change('orders', signal, (spec) => ({ ...spec, weight: 5 }))
+  await expect(change).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_UNKNOWN' })
+  expect(written).toMatchObject([{ generation: 1, weight: 5 }])
+  const still = answerLost({ ...wanted, replicas: 3 })
+  await still.specs.change('orders', signal, (spec) => ({ ...spec, weight: 5 }))
+  expect(still.written).toMatchObject([{ weight: 5 }, { replicas: 3, weight: 5 }])
 })
