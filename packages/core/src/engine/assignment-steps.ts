@@ -82,13 +82,11 @@ export function heal(assignment: Assignment, view: ClusterView): Assignment {
 function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   const { view, counts } = input
   const { primary, token } = assignment
-  if (primary !== null) {
-    const alive = view.nodes.get(primary.node)?.member === primary.member
-    const report = view.report(primary.node, token)
-    const givesWay = (report?.cutOff && mayReplace(assignment, input)) || restoresElsewhere(assignment, input)
-    if (alive && report?.phase !== 'failed' && !givesWay) return assignment
-  }
+  const lives = primary !== null && view.nodes.get(primary.node)?.member === primary.member
+  const stays = lives && view.report(primary.node, token)?.phase !== 'failed'
+  if (stays && !isHindered(view, primary.node, token)) return assignment
   const chosen = choosePrimary(assignment, input)
+  if (stays && (chosen === undefined || !takesOver(chosen, primary.node, assignment, view))) return assignment
   const copies = copiesOf(assignment)
   const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
   if (chosen === undefined || member === undefined) {
@@ -115,33 +113,39 @@ function withPrimary(
   }
 }
 
-/** Whether a primary that lives, but has lost its log, can be replaced by one that has not. */
-function mayReplace(assignment: Assignment, { spec, view }: StepInput): boolean {
-  return !holdsForOwner(spec) && assignment.replicas.some((node) => inSync(view, node, assignment))
+/** Whether a copy lives but has lost its log, or can't be restored because its node does not reach the snapshots. */
+function isHindered(view: ClusterView, node: string, token: string): boolean {
+  const report = view.report(node, token)
+  return report !== undefined && (report.cutOff || (report.phase === 'restoring' && report.error !== null))
 }
 
-/** Whether a primary that can't be restored, since its node does not reach the snapshots, has a replica that nothing hinders. */
-function restoresElsewhere(assignment: Assignment, { spec, view }: StepInput): boolean {
-  const { primary, replicas, token } = assignment
-  if (primary === null || holdsForOwner(spec)) return false
-  const report = view.report(primary.node, token)
-  const unhindered = (node: string): boolean => {
-    const other = view.report(node, token)
-    return view.nodes.get(node)?.member !== undefined && other !== undefined && other.error === null
-  }
-  return report?.phase === 'restoring' && report.error !== null && replicas.some(unhindered)
+/** Whether a replica is better off than a primary that is hindered: in sync; or on its way to be, where the primary is not there either. */
+function takesOver(node: string, primary: string, assignment: Assignment, view: ClusterView): boolean {
+  const { token, replicas } = assignment
+  if (!replicas.includes(node) || view.report(node, token) === undefined || isHindered(view, node, token)) return false
+  return inSync(view, node, assignment) || view.report(primary, token)?.phase === 'restoring'
 }
 
-/** Copies that can write first, then those in sync, then by how much they have applied; without any usable copy, any member that could restore one. */
+/** Whether a node can be made the primary: it lives, its copy has not failed, and it has come as far as is known of a log that has lost a tail. */
+function isUsable(
+  node: string,
+  { token, incarnation }: Assignment,
+  view: ClusterView,
+  lost: number | undefined,
+): boolean {
+  const report = view.report(node, token)
+  if (view.nodes.get(node)?.member === undefined || report?.phase === 'failed') return false
+  return lost === undefined || (report?.incarnation === incarnation && report.nextIndex >= lost)
+}
+
+/**
+ * Copies that nothing hinders first, then those that can write, then those in sync, then by how much they have applied; without any usable copy, any member that
+ * could restore one.
+ */
 function choosePrimary(assignment: Assignment, input: StepInput): string | undefined {
   const { spec, target, view, counts } = input
   const lost = lostFrom(assignment, view)
-  const usable = (node: string): boolean => {
-    const report = view.report(node, assignment.token)
-    if (view.nodes.get(node)?.member === undefined || report?.phase === 'failed') return false
-    if (lost === undefined) return true
-    return report?.incarnation === assignment.incarnation && report.nextIndex >= lost
-  }
+  const usable = (node: string): boolean => isUsable(node, assignment, view, lost)
   if (holdsForOwner(spec) && spec.owner !== null) return usable(spec.owner) ? spec.owner : undefined
   const pinned = pinnedPrimary(assignment, spec)
   const rank = (node: string): readonly number[] => {
@@ -149,6 +153,7 @@ function choosePrimary(assignment: Assignment, input: StepInput): string | undef
     // How far a copy of another incarnation has come says nothing about this one.
     const applied = report?.incarnation === assignment.incarnation ? report.nextIndex : -1
     return [
+      isHindered(view, node, assignment.token) ? 0 : 1,
       // Whose appends the log refuses will not do better the next time.
       report === undefined || report.error === null ? 1 : 0,
       inSync(view, node, assignment) ? 1 : 0,
@@ -202,6 +207,7 @@ function handOver(assignment: Assignment, input: StepInput): Assignment {
   const member = view.nodes.get(to)?.member
   const serving = view.report(primary.node, next.token)?.serving === next.epoch
   if (member === undefined || !serving || !inSync(view, to, next)) return next
+  if (!isUsable(to, next, view, lostFrom(next, view))) return next
   count(counts.primaries, to, 1)
   count(counts.primaries, primary.node, -1)
   return withPrimary(next, { node: to, member }, view)

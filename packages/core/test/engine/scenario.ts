@@ -287,6 +287,8 @@ function reportWith(report: CopyReport, word: string): CopyReport {
       return { ...report, phase: 'running', inSync: false, cutOff: true }
     case 'refused':
       return { ...report, error: 'KAGAMI_LOG_REFUSED' }
+    case 'hindered':
+      return { ...report, phase: 'restoring', inSync: false, error: 'KAGAMI_STORE_UNAVAILABLE' }
     case 'snapshots-fail':
       return { ...report, snapshotFails: true }
     case 'failed':
