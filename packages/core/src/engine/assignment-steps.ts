@@ -85,8 +85,8 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   const lives = primary !== null && view.nodes.get(primary.node)?.member === primary.member
   const stays = lives && view.report(primary.node, token)?.phase !== 'failed'
   if (stays && !isHindered(view, primary.node, token)) return assignment
-  const chosen = choosePrimary(assignment, input)
-  if (stays && (chosen === undefined || !takesOver(chosen, primary.node, assignment, view))) return assignment
+  const chosen = choosePrimary(assignment, input, (node) => !stays || takesOver(node, primary.node, assignment, view))
+  if (stays && chosen === undefined) return assignment
   const copies = copiesOf(assignment)
   const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
   if (chosen === undefined || member === undefined) {
@@ -142,10 +142,10 @@ function isUsable(
  * Copies that nothing hinders first, then those that can write, then those in sync, then by how much they have applied; without any usable copy, any member that
  * could restore one.
  */
-function choosePrimary(assignment: Assignment, input: StepInput): string | undefined {
+function choosePrimary(assignment: Assignment, input: StepInput, mayBe: (node: string) => boolean): string | undefined {
   const { spec, target, view, counts } = input
   const lost = lostFrom(assignment, view)
-  const usable = (node: string): boolean => isUsable(node, assignment, view, lost)
+  const usable = (node: string): boolean => isUsable(node, assignment, view, lost) && mayBe(node)
   if (holdsForOwner(spec) && spec.owner !== null) return usable(spec.owner) ? spec.owner : undefined
   const pinned = pinnedPrimary(assignment, spec)
   const rank = (node: string): readonly number[] => {

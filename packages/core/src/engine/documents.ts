@@ -47,7 +47,7 @@ export function isLater(spec: Spec, than: Spec | undefined): boolean {
 
 /** How many entries of its incarnation the log of an assignment is known to have held. */
 export function knownEntries({ incarnation, reached }: Assignment): number {
-  return reached.incarnation === incarnation ? reached.index : 0
+  return reached?.incarnation === incarnation ? reached.index : 0
 }
 
 /** Whether people have removed the creation that an incarnation belongs to. */
@@ -100,9 +100,9 @@ export interface Assignment {
   readonly epoch: number
   /**
    * The next position where any copy had come furthest, as far as was told before this epoch was given out: who finds less before its barrier knows that the log
-   * has lost some. Of another incarnation it says nothing.
+   * has lost some. Of another incarnation it says nothing. Absent where an earlier version wrote it.
    */
-  readonly reached: Position
+  readonly reached?: Position
   readonly primary: { readonly node: string; readonly member: string } | null
   /** Node ids, sorted, without the primary's. */
   readonly replicas: readonly string[]
@@ -119,8 +119,8 @@ export interface CopyReport {
   /** In force, as far as this copy has read. */
   readonly epoch: number
   readonly nextIndex: number
-  /** The next position where the node's copies of the token had come furthest, in earlier runs too: what is before it was in the log. */
-  readonly reached: Position
+  /** The next position where the node's copies of the token had come furthest, in earlier runs too: what is before it was in the log. Absent where an earlier version wrote it. */
+  readonly reached?: Position
   readonly phase: 'restoring' | 'running' | 'failed'
   readonly inSync: boolean
   /** It has not seen the log's end for too long: it can't serve, whatever the coordinator thinks of its member. */
@@ -157,6 +157,8 @@ export interface MemberData {
 
 export interface SpecDocument {
   readonly tokens: readonly Spec[]
+  /** Which writes have led to it, the latest last, as far as it still knows: so that who had no answer can tell. Absent where an earlier version wrote it. */
+  readonly writes?: readonly string[]
 }
 export interface AssignmentDocument {
   /** The epoch of the controller that wrote it last. */

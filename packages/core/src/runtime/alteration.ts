@@ -13,7 +13,7 @@ export async function alterToken(
   specs: SpecChanges,
   signal: AbortSignal,
 ): Promise<void> {
-  await specs.change(token, signal, (spec) => {
+  await specs.change(token, undefined, signal, (spec) => {
     const { replicas = spec.replicas, weight = spec.weight } = options
     const owned = { failover: options.failover ?? spec.failover, failback: options.failback ?? spec.failback }
     const checked = tokenSettings({

@@ -283,6 +283,7 @@ export interface KagamiEvents {
     readonly error: KagamiError | undefined
   }
   readonly failed: { readonly token: string; readonly error: KagamiError; readonly position: Position | undefined }
+  /** The token of which this node holds a copy has ended: the copy has read it, or has heard of it and is closed. Once for each end. */
   readonly deleted: { readonly token: string; readonly incarnation: number }
   /** The assignment of a token, as this node heard of it. */
   readonly assigned: {

@@ -27,11 +27,12 @@ export async function carriedOut(
 ): Promise<void> {
   await wish.ask(signal)
   const link = linkedAbort(signal)
-  const askAgain = async (): Promise<never> => {
-    for (;;) {
+  const askAgain = async (): Promise<void> => {
+    do {
       await sleep(clock, LOOK_MS, link.signal)
       if (!wish.stands()) await wish.ask(link.signal)
-    }
+      // What was answered may make it done, and this node may hear of nothing more.
+    } while (!wish.done())
   }
   try {
     await Promise.race([directory.until(wish.token, () => wish.done(), link.signal), askAgain()])

@@ -2,7 +2,8 @@
  * The copies that this node holds: opens what the assignments give it, retires what they take away, one incarnation after
  * another. A token whose documents have vanished is kept: only an assignment may take a copy away.
  */
-import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
+import type { KagamiError } from '../contract/index.js'
+import { isEnd, type Assignment, type CopyReport, type LogRef } from '../engine/documents.js'
 import { assignsCopy } from '../engine/assignment-steps.js'
 import { Copy, type CopyContext } from './copy.js'
 
@@ -15,7 +16,12 @@ export class Copies<R, C> {
   /** Copies that failed and were dropped: the same member must not be given them again. */
   readonly #failed = new Map<
     string,
-    { readonly member: string; readonly incarnation: number; readonly report: CopyReport }
+    {
+      readonly member: string
+      readonly incarnation: number
+      readonly report: CopyReport
+      readonly error: KagamiError
+    }
   >()
   #closed = false
 
@@ -27,6 +33,14 @@ export class Copies<R, C> {
 
   get(token: string): Copy<R, C> | undefined {
     return this.#open.get(token)
+  }
+
+  /** Why this member can't serve a token, where its copy has failed, though it may have been dropped since. */
+  failure(token: string): KagamiError | undefined {
+    const copy = this.#open.get(token)
+    if (copy !== undefined) return copy.failure
+    const failed = this.#failed.get(token)
+    return failed?.member === this.#context.member() ? failed?.error : undefined
   }
 
   values(): IterableIterator<Copy<R, C>> {
@@ -49,6 +63,7 @@ export class Copies<R, C> {
       if (assignment.incarnation < copy.incarnation) return copy.assign({ ...assignment, log: copy.assignment.log })
       if (assignment.incarnation === copy.incarnation && !sameLog(copy.assignment.log, assignment.log))
         return copy.contradict(assignment.log)
+      if (isEnd(assignment.incarnation)) copy.ended(assignment.incarnation)
       this.#retire(token, copy)
     }
     const failed = this.#failed.get(token)
@@ -107,10 +122,10 @@ export class Copies<R, C> {
 
   #retire(token: string, copy: Copy<R, C>): void {
     this.#open.delete(token)
-    const report = copy.report()
+    const error = copy.failure
     const member = this.#context.member()
-    if (report.phase === 'failed' && member !== undefined)
-      this.#failed.set(token, { member, incarnation: copy.incarnation, report })
+    if (error !== undefined && member !== undefined)
+      this.#failed.set(token, { member, incarnation: copy.incarnation, report: copy.report(), error })
     const done = copy
       .retire()
       .catch((error: unknown) => this.#onError(token, error))

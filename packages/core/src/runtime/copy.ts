@@ -80,6 +80,7 @@ export class Copy<R, C> {
   #assignment: Assignment
   #phase: CopyHealth['phase'] = 'opening'
   #inSync = false
+  #endedWith = 0
   #error: KagamiError | undefined
   readonly #refusals: Refusals
   /** Why it waits for its restore. */
@@ -217,6 +218,13 @@ export class Copy<R, C> {
     this.#role.evaluate()
   }
 
+  /** The token has ended with this incarnation: this copy has read it, or is closed before it could. Told once. */
+  ended(incarnation: number): void {
+    if (this.#endedWith >= incarnation) return
+    this.#endedWith = incarnation
+    this.#context.events.emit('deleted', { token: this.token, incarnation })
+  }
+
   /** Membership or lease have changed. */
   reconsider(): void {
     this.#role.evaluate()
@@ -255,6 +263,11 @@ export class Copy<R, C> {
     return this.#phase === 'failed' ? 'failed' : this.#role.role
   }
 
+  /** Why it serves nothing, and never will; undefined: it has not failed. */
+  get failure(): KagamiError | undefined {
+    return this.#phase === 'failed' ? copyFailed(this.token, this.#error) : undefined
+  }
+
   get epoch(): number {
     return this.#state.epoch
   }
@@ -269,14 +282,14 @@ export class Copy<R, C> {
   }
 
   get machine(): StateMachine<R, C> {
-    if (this.#phase === 'failed') throw copyFailed(this.token, this.#error)
+    if (this.failure !== undefined) throw this.failure
     const { machine } = this.#applier
     if (machine === undefined || this.#phase !== 'running') throw noCopy(this.token)
     return machine
   }
 
   replicate(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Replicated<R>> {
-    if (this.#phase === 'failed') return Promise.reject(copyFailed(this.token, this.#error))
+    if (this.failure !== undefined) return Promise.reject(this.failure)
     if (this.#scope.signal.aborted) return Promise.reject(this.#scope.signal.reason as Error)
     if (this.#replicator.live === undefined) return Promise.reject(this.#notPrimary('this copy is not the primary'))
     if (!this.#context.leaseHeld()) {
@@ -417,13 +430,12 @@ export class Copy<R, C> {
   }
 
   #onOpened(frame: OpenFrame): void {
-    const { events } = this.#context
     this.#applier.use(this.#applier.make())
     this.#progress.applied = 0
     this.#settlement.superseded()
     this.#wakeReaders()
     if (frame.deleted) {
-      events.emit('deleted', { token: this.token, incarnation: frame.incarnation })
+      this.ended(frame.incarnation)
       this.#rejectReaders(unknownToken(this.token))
     }
     this.#role.evaluate()
@@ -553,7 +565,7 @@ export class Copy<R, C> {
   }
 
   #unableToRead(): KagamiError | undefined {
-    if (this.#phase === 'failed') return copyFailed(this.token, this.#error)
+    if (this.failure !== undefined) return this.failure
     if (this.#phase === 'closing' || this.#scope.signal.aborted) return noCopy(this.token)
     return this.#state.deleted ? unknownToken(this.token) : undefined
   }

@@ -1,7 +1,7 @@
 /**
  * A token that an application asks for: creates it, or claims it, or finds it, and follows it until it has a primary. The controller carries it out.
  */
-import type { Clock } from '../contract/index.js'
+import type { Clock, KagamiError } from '../contract/index.js'
 import { generationOf, isRemoved, type Spec } from '../engine/documents.js'
 import type { Role } from './api.js'
 import { carriedOut } from './carried-out.js'
@@ -17,7 +17,9 @@ export interface CreationContext {
   readonly directory: Directory
   readonly specs: TokenSpecs
   readonly clock: Clock
-  copy(token: string): { readonly role: Role; readonly machine: unknown } | undefined
+  copy(token: string): { readonly role: Role } | undefined
+  /** Why the token can't be served by this run of the node, if its copy has failed; it may be gone since. */
+  failure(token: string): KagamiError | undefined
 }
 
 /**
@@ -61,14 +63,15 @@ export async function createToken(
     const claimed = claim !== undefined && assignment.handoverGivenUp !== claim
     // An owner that returns finds itself named as the primary by what its former run has left.
     const returns = mine && assignment.primary?.node === spec.owner
+    const failure = context.failure(token)
+    // Nobody else may serve it.
+    if (mine && spec.failover === 'hold' && failure !== undefined) throw failure
     if (!created && !claimed && !returns) return isLive(assignment.primary?.member)
     // It never came to serve here, and has failed over: there it stays.
     const comesBack = claimed || spec.failback || spec.failover === 'hold'
     if (!comesBack && assignment.primary?.node !== node && isLive(assignment.primary?.member)) return true
-    const copy = context.copy(token)
-    // Throws where the copy has failed: it will never serve.
-    if (copy?.role === 'failed') void copy.machine
-    return copy?.role === 'primary'
+    if (failure !== undefined) throw failure
+    return context.copy(token)?.role === 'primary'
   }
   await carriedOut({ token, ask, stands, done }, context, signal)
 }

@@ -40,7 +40,7 @@ export async function handOver(
   const nonce = random.uint64().toString(16)
   let taken = { incarnation: 0, epoch: 0 }
   /** Of which creation of the token it was asked for. */
-  let generation = 0
+  let generation: number | undefined
   /** The handover that was wanted before this one; undefined before this one is asked for. */
   let before: string | null | undefined
   /** This node has heard of it: what it hears since is newer. Until then it may hear of any that was wanted before. */
@@ -56,19 +56,19 @@ export async function handOver(
     token,
     ask: async (signal) => {
       let present: string | null = null
-      const changed = await specs.change(token, signal, (spec) => {
+      const changed = await specs.change(token, generation, signal, (spec) => {
         refuseOther(spec)
         refuseHeld(spec, to)
         present = spec.handover?.nonce ?? null
         return later(spec) === null ? { ...spec, handover: { to, nonce } } : spec
       })
-      generation = changed.generation
+      generation ??= changed.generation
       before ??= present
     },
     stands: () => directory.spec(token)?.handover?.to === to,
     done: () => {
       const spec = directory.spec(token)
-      if (spec !== undefined && isOver(spec, generation)) throw unknownToken(token)
+      if (spec !== undefined && isOver(spec, generation ?? 0)) throw unknownToken(token)
       heard ||= spec?.handover?.nonce === nonce
       const assignment = directory.assignment(token)
       const followed = (heard && spec !== undefined ? later(spec) : null)?.nonce ?? nonce
@@ -84,7 +84,7 @@ export async function handOver(
     },
   }
   do await carriedOut(wish, context, signal)
-  while ((await untilServing(token, to, { ...taken, generation }, context, signal)) === 'undone')
+  while ((await untilServing(token, to, { ...taken, generation: generation ?? 0 }, context, signal)) === 'undone')
 }
 
 /** Whether a creation of the token is removed. What this node has heard may be of an earlier one. */

@@ -137,6 +137,7 @@ class Node<R, C> implements Kagami<R, C> {
       clock: seams.clock,
       random: seams.random,
       copy: (token) => this.#copies.get(token),
+      failure: (token) => this.#copies.failure(token),
     }
     this.#reporter = new Reporter(untyped, (concerns) => this.#copies.reports(concerns))
     this.#holdings = new Holdings(node.id, this.#membership, this.#directory)

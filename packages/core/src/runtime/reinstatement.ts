@@ -3,7 +3,15 @@
  * The copies say how far each token has come.
  */
 import type { Seams, Session } from '../contract/index.js'
-import { generationOf, isEnd, isLater, type Assignment, type CopyReport, type Spec } from '../engine/documents.js'
+import {
+  generationOf,
+  isEnd,
+  isLater,
+  isRemoved,
+  type Assignment,
+  type CopyReport,
+  type Spec,
+} from '../engine/documents.js'
 import type { Directory } from './directory.js'
 import type { SpecChanges } from './spec-changes.js'
 import { sleep } from './waiting.js'
@@ -55,7 +63,7 @@ export class Reinstatement {
         if (!isLater(wanted, present)) continue
         // A clock that is behind may have given a later creation a lower number. Nobody wants the one to end that is wanted, and that lives here.
         const lives = present?.generation === generation && !present.removed && !isEnd(incarnation)
-        if (wanted.removed && wanted.generation > generation && lives) continue
+        if (lives && wanted.generation > generation && isRemoved(wanted, incarnation)) continue
         logger.warn(`the coordinator has lost what is wanted of token '${token}'; putting it back`)
         const adopt = isEnd(incarnation) ? null : { incarnation, epoch, log: copy.assignment.log }
         await specs

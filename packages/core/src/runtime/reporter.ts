@@ -247,5 +247,6 @@ function unknown(version: number, reports: readonly CopyReport[] = []): Written 
 /** Copies may begin anew, far behind where they were: the log held what they had applied all the same. */
 function withReached(report: CopyReport, before: readonly CopyReport[] | undefined): CopyReport {
   const told = before?.find(({ token }) => token === report.token)?.reached
-  return told !== undefined && comparePositions(told, report.reached) > 0 ? { ...report, reached: told } : report
+  if (told === undefined || report.reached === undefined) return report
+  return comparePositions(told, report.reached) > 0 ? { ...report, reached: told } : report
 }

@@ -19,9 +19,17 @@ export class SpecChanges {
     this.writer = new SpecWriter(context)
   }
 
-  /** @throws KAGAMI_TOKEN_UNKNOWN, also when the creation that was there first has been removed, and another made, before it could be written */
-  async change(token: string, signal: AbortSignal, change: (spec: Spec) => Spec): Promise<Spec> {
-    let meant: number | undefined
+  /**
+   * Changes creation `generation`, or whichever there is.
+   * @throws KAGAMI_TOKEN_UNKNOWN, also where it has been removed, and another made, before that could be written
+   */
+  async change(
+    token: string,
+    generation: number | undefined,
+    signal: AbortSignal,
+    change: (spec: Spec) => Spec,
+  ): Promise<Spec> {
+    let meant = generation
     const spec = await this.writer.update(token, signal, (current) => {
       if (current === undefined || current.removed) throw unknownToken(token)
       meant ??= current.generation

@@ -2,9 +2,8 @@
  * Changes specs in the coordinator's documents by compare-and-set. What is asked for while a document is being written waits, and goes
  * along with its next write: so thousands of tokens that are created at once don't race each other for a few documents.
  */
-import { isDeepStrictEqual } from 'node:util'
 import { isKagamiError, type Document, type KagamiError, type Seams, type Session } from '../contract/index.js'
-import { bucketOf, specDocument, type Spec } from '../engine/documents.js'
+import { bucketOf, specDocument, type Spec, type SpecDocument } from '../engine/documents.js'
 import { backoffMs, listenForAbort, sleep } from './waiting.js'
 
 export interface SpecWriterContext {
@@ -29,9 +28,12 @@ interface Asked {
 
 /** A write, and how everything ends that was asked for if it has landed. */
 interface Attempt {
-  readonly written: ReadonlyMap<string, Spec>
+  readonly nonce: string
   readonly outcomes: ReadonlyMap<Asked, Outcome>
 }
+
+/** Of so many writes a document keeps that they have landed. */
+const WRITES_KEPT = 32
 
 interface Bucket {
   waiting: Asked[]
@@ -98,12 +100,19 @@ export class SpecWriter {
       try {
         const session = this.#context.session()
         const document = await session.read(`specs/${name}`, { signal })
-        const specs = specsIn(document)
-        const open = batch.filter((asked) => !asked.over && !settleLanded(asked, specs, tried))
-        const { written, outcomes } = attempt(open, specs)
-        if (written.size > 0) {
-          tried = { written, outcomes }
-          const bytes = specDocument.encode({ tokens: [...specs.values()] })
+        const { tokens, writes = [] } = contentOf(document)
+        if (tried !== undefined && writes.includes(tried.nonce))
+          for (const [asked, outcome] of tried.outcomes) asked.settle(outcome)
+        const specs = new Map(tokens.map((spec) => [spec.token, spec]))
+        const { changed, outcomes } = attempt(
+          batch.filter(({ over }) => !over),
+          specs,
+        )
+        if (changed) {
+          const nonce = random.uint64().toString(16)
+          tried = { nonce, outcomes }
+          const kept = [...writes, nonce].slice(-WRITES_KEPT)
+          const bytes = specDocument.encode({ tokens: [...specs.values()], writes: kept })
           await session.write(`specs/${name}`, bytes, document?.version, { signal })
         }
         // Not before the write: what one is told may rest on what is written for another.
@@ -122,8 +131,11 @@ export class SpecWriter {
 }
 
 /** Asks all changes, one after another, each for what those before it have made of `specs`. */
-function attempt(batch: readonly Asked[], specs: Map<string, Spec>): Attempt {
-  const written = new Map<string, Spec>()
+function attempt(
+  batch: readonly Asked[],
+  specs: Map<string, Spec>,
+): { readonly changed: boolean; readonly outcomes: ReadonlyMap<Asked, Outcome> } {
+  let changed = false
   const outcomes = new Map<Asked, Outcome>()
   for (const asked of batch) {
     const current = specs.get(asked.token)
@@ -132,22 +144,12 @@ function attempt(batch: readonly Asked[], specs: Map<string, Spec>): Attempt {
       outcomes.set(asked, () => next)
       if (next === undefined || next === current) continue
       specs.set(asked.token, next)
-      written.set(asked.token, next)
+      changed = true
     } catch (error) {
       outcomes.set(asked, thrower(error))
     }
   }
-  return { written, outcomes }
-}
-
-/** Settles what an earlier attempt has written after all. */
-function settleLanded(asked: Asked, specs: ReadonlyMap<string, Spec>, tried: Attempt | undefined): boolean {
-  const written = tried?.written.get(asked.token)
-  const outcome = tried?.outcomes.get(asked)
-  if (written === undefined || outcome === undefined) return false
-  if (!isDeepStrictEqual(specs.get(asked.token), written)) return false
-  asked.settle(outcome)
-  return true
+  return { changed, outcomes }
 }
 
 function thrower(error: unknown): Outcome {
@@ -156,9 +158,8 @@ function thrower(error: unknown): Outcome {
   }
 }
 
-function specsIn(document: Document | undefined): Map<string, Spec> {
-  const tokens = document === undefined ? [] : specDocument.decode(document.bytes, document.name).tokens
-  return new Map(tokens.map((spec) => [spec.token, spec]))
+function contentOf(document: Document | undefined): SpecDocument {
+  return document === undefined ? { tokens: [] } : specDocument.decode(document.bytes, document.name)
 }
 
 /** Whether asking again is of no use: the caller must hear of it. A full disk lasts until somebody makes room; after a lost session there is another one. */

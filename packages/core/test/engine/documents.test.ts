@@ -8,6 +8,7 @@ import {
   generationOf,
   incarnationAbove,
   isLater,
+  knownEntries,
   memberData,
   reportDocument,
   specDocument,
@@ -196,4 +197,12 @@ describe('buckets', () => {
       expect(assignmentDocument.encode({ controller: 1, tokens }).length).toBeLessThan(32_768)
     }
   })
+})
+
+test('an assignment that an earlier version wrote says nothing of what its log is known to hold', () => {
+  expect(knownEntries({ ...ASSIGNMENT, reached: { incarnation: 3, index: 7 } })).toBe(7)
+  expect(knownEntries({ ...ASSIGNMENT, reached: { incarnation: 1, index: 7 } })).toBe(0)
+  const { reached, ...earlier } = ASSIGNMENT
+  expect(reached).toBeDefined()
+  expect(knownEntries(earlier)).toBe(0)
 })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
+import type { CommitLog, TokenLog } from '../../src/contract/index.js'
 import type { Kagami, KagamiEvents, KagamiOptions } from '../../src/index.js'
 import type { Ledger } from './harness.js'
-import { bytes, eventually, TestCluster } from './harness.js'
+import { bytes, delegate, eventually, TestCluster } from './harness.js'
 import { documented } from './public-options.js'
 
 type Kind = keyof KagamiEvents
@@ -154,6 +155,29 @@ test('a removal', async () => {
       { token: 'orders', opened: false },
     ])
   }
+})
+
+test('a removal is told once, also where the copy is closed before it has read of it', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const log = cluster.world.commitLog()
+  const blind = delegate<CommitLog>(log, {
+    open: async (...call: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...call)
+      return delegate<TokenLog>(opened, {
+        async *read(_from: bigint, { signal }: Parameters<TokenLog['read']>[1]) {
+          await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+          yield* []
+        },
+      })
+    },
+  })
+  const { node: b, events: told } = await recorded(cluster, 'b', { log: blind })
+  await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders') !== undefined && told.of('copy').length > 0, 'a copy')
+  await a.remove('orders')
+  await eventually(() => told.of('copy').some(({ opened }) => !opened), 'it is closed')
+  expect(told.of('deleted')).toEqual([{ token: 'orders', incarnation: 2 }])
 })
 
 test('snapshots, and a restore from one with its progress', async () => {

@@ -78,6 +78,24 @@ test('a copy that fails on one node is replaced by one on another, which is prom
   expect(a.get('orders')?.role).not.toBe('primary')
 })
 
+test('the owner that a token is held for, and whose copy has failed, hears so, also once it was made elsewhere', async () => {
+  await using cluster = new TestCluster()
+  class Fragile extends Ledger {
+    override apply(entry: Parameters<Ledger['apply']>[0]): number {
+      if (Buffer.from(entry.value).toString() === 'bad here') throw new Error('out of memory')
+      return super.apply(entry)
+    }
+  }
+  const a = await cluster.start('a', { stateMachine: () => new Fragile() })
+  for (const id of ['b', 'c']) await cluster.start(id)
+  const owned = { replicas: 1, primary: 'self', failover: 'hold' } as const
+  const orders = await a.token('orders', owned)
+  await expect(orders.replicate(bytes('bad here'))).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+  await expect(a.token('orders', owned)).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+  await eventually(() => !a.health().copies.some(({ token }) => token === 'orders'), 'its copy is dropped')
+  await expect(a.token('orders', owned)).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_FAILED' })
+})
+
 test('a copy that has failed is not opened again by the same member, though an assignment gives it one', async () => {
   await using cluster = new TestCluster()
   let weak = ''

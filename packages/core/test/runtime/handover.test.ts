@@ -40,6 +40,8 @@ class Heard {
   late: Spec | undefined
   assignment: Assignment | undefined = ASSIGNED
   asked = 0
+  /** Which creations it was asked for, or whichever there is. */
+  readonly meant: (number | undefined)[] = []
   outcome = 'pending'
   readonly #conditions = new Set<() => void>()
   /** How the next watches of the reports end, instead of telling anything. */
@@ -66,8 +68,14 @@ class Heard {
         until: (_token: string, condition: () => boolean) => this.#until(condition),
       },
       specs: {
-        change: async (_token: string, _signal: AbortSignal, change: (spec: Spec) => Spec) => {
+        change: async (
+          _token: string,
+          generation: number | undefined,
+          _signal: AbortSignal,
+          change: (spec: Spec) => Spec,
+        ) => {
           this.asked += 1
+          this.meant.push(generation)
           if (this.spec === undefined) throw new Error('nobody knows the token')
           this.spec = change(this.spec)
           return this.spec
@@ -208,6 +216,8 @@ test('it is asked for again where the documents go back to before it', async () 
   await turns()
   await heard.reports(3, 2)
   expect(await heard.ends()).toBe('done')
+  // The creation that was there at first is meant, whatever has been made since.
+  expect(heard.meant).toEqual([undefined, 2])
 })
 
 test('it ends where the coordinator knows nothing of the token any more, and goes on where it comes back', async () => {

@@ -62,6 +62,9 @@ test('S1: a removal that is remembered ends nothing that was created since, unde
   const removed = { ...spec, generation: 9, removed: true }
   const created = { ...spec, generation: 5 }
   expect(await putBack(9, removed, created)).toBeUndefined()
+  const later = { ...spec, generation: 9, removedBefore: 8 }
+  expect(await putBack(9, later, created)).toBeUndefined()
+  expect(await putBack(9, { ...later, removedBefore: 4 }, created)).toMatchObject({ generation: 9, removed: false })
   // What lives here is what was removed, or older than what is wanted.
   expect(await putBack(17, removed, { ...spec, generation: 9 })).toMatchObject({ generation: 9, removed: true })
   expect(await putBack(7, removed, created)).toMatchObject({ generation: 9, removed: true })

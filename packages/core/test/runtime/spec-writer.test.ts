@@ -5,6 +5,7 @@ import { specDocument, type Spec } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
 import { SpecWriter } from '../../src/runtime/spec-writer.js'
 import { SPEC } from '../engine/scenario.js'
+import { delegate } from './harness.js'
 
 const { signal } = new AbortController()
 
@@ -14,6 +15,7 @@ type Write = 'lands' | 'answer lost' | KagamiError
 class Documents {
   version: number | undefined
   specs: readonly Spec[] = []
+  #kept: readonly string[] = []
   reads = 0
   /** With these the next reads fail. */
   failing: KagamiError[] = []
@@ -26,15 +28,20 @@ class Documents {
       const error = this.failing.shift()
       if (error !== undefined) return Promise.reject(error)
       if (this.version === undefined) return Promise.resolve(undefined)
-      return Promise.resolve({ name: 'd', version: this.version, bytes: specDocument.encode({ tokens: this.specs }) })
+      return Promise.resolve({
+        name: 'd',
+        version: this.version,
+        bytes: specDocument.encode({ tokens: this.specs, writes: this.#kept }),
+      })
     },
     write: (_name: string, bytes: Uint8Array, _expected: number | undefined, options: { signal: AbortSignal }) =>
       new Promise<number>((resolve, reject) => {
-        const { tokens: specs } = specDocument.decode(bytes, 'd')
+        const { tokens: specs, writes = [] } = specDocument.decode(bytes, 'd')
         options.signal.addEventListener('abort', () => reject(options.signal.reason))
         const end = (how: Write): void => {
           if (how instanceof KagamiError) return reject(how)
           this.specs = specs
+          this.#kept = writes
           this.version = (this.version ?? 0) + 1
           if (how === 'lands') resolve(this.version)
           else reject(new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'the answer was lost', { retryable: true }))
@@ -54,9 +61,9 @@ class Documents {
   }
 }
 
-function writerOver(documents: Documents): SpecWriter {
+function writerOver(documents: Documents, session = documents.session): SpecWriter {
   const { clock, random } = systemSeams()
-  return new SpecWriter({ clock, random, session: () => documents.session })
+  return new SpecWriter({ clock, random, session: () => session })
 }
 
 /** Names that share a bucket. */
@@ -126,6 +133,30 @@ test('what landed without an answer is not done twice', async () => {
   ;(await documents.next()).end('answer lost')
   expect(await Promise.all(both)).toEqual([named(first, 3), named(second, 2)])
   expect(documents.specs).toEqual([named(first, 3), named(second, 2)])
+})
+
+test('nor is it where others have made something else of it since', async () => {
+  const documents = new Documents()
+  documents.version = 1
+  documents.specs = [named(first)]
+  let look = (): void => undefined
+  let looks = Promise.resolve()
+  const session = delegate<Session>(documents.session, {
+    read: async (...call: Parameters<Session['read']>) => looks.then(() => documents.session.read(...call)),
+  })
+  const late = writerOver(documents, session).update(first, signal, (spec) => ({ ...spec!, replicas: 5 }))
+  const write = await documents.next()
+  looks = new Promise((resolve) => (look = resolve))
+  write.end('answer lost')
+  const other = writerOver(documents)
+  for (let replicas = 11; replicas <= 41; replicas++) {
+    const changed = other.update(first, signal, (spec) => ({ ...spec!, replicas }))
+    ;(await documents.next()).end('lands')
+    await changed
+  }
+  look()
+  expect(await late).toEqual(named(first, 5))
+  expect(documents.specs).toEqual([named(first, 41)])
 })
 
 test('nor is it where it takes several looks, one for each, to see that it landed', async () => {

@@ -81,10 +81,14 @@ test('S1: a removal whose answer is lost leaves alone what was created before it
 
 test('a change whose answer is lost is not made to what was created since', async () => {
   const { specs, written } = answerLost(createdSince)
-  const change = specs.change('orders', signal, (spec) => ({ ...spec, weight: 5 }))
+  const change = specs.change('orders', undefined, signal, (spec) => ({ ...spec, weight: 5 }))
   await expect(change).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_UNKNOWN' })
   expect(written).toMatchObject([{ generation: 1, weight: 5 }])
+  const again = specsWith(createdSince)
+  const asked = again.specs.change('orders', 1, signal, (spec) => ({ ...spec, weight: 5 }))
+  await expect(asked).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_UNKNOWN' })
+  expect(again.written).toEqual([])
   const still = answerLost({ ...wanted, replicas: 3 })
-  await still.specs.change('orders', signal, (spec) => ({ ...spec, weight: 5 }))
+  await still.specs.change('orders', undefined, signal, (spec) => ({ ...spec, weight: 5 }))
   expect(still.written).toMatchObject([{ weight: 5 }, { replicas: 3, weight: 5 }])
 })
