@@ -213,10 +213,10 @@ export class Ghost implements LogObserver {
   /** What a live incarnation has counted may go only when two snapshots hold it, which someone has read back. */
   #mayDrop(log: StoredLog, view: View, before: Offset, why: string): void {
     const { token, state } = view
-    if (state.incarnation === 0 || state.deleted || before <= view.openedAt) return
+    // Only an incarnation that has begun has anything to lose: the open frame of one that was given up may land late, in another token's log.
+    if (state.epoch === 0 || state.deleted || before <= view.openedAt) return
     if (why === 'release') {
-      // Only an incarnation that has begun has anything to lose.
-      if (state.epoch > 0) this.#trace.violation('S8', `${log.address} is released though ${token} lives there`)
+      this.#trace.violation('S8', `${log.address} is released though ${token} lives there`)
       return
     }
     const covering = this.#store
