@@ -9,6 +9,7 @@ import { mix } from '../kernel/scheduler.js'
 import type { Trace } from '../kernel/trace.js'
 import type { LogObserver, StoredLog, StoredRecord } from '../world/log-server.js'
 import type { StoreServer } from '../world/store-server.js'
+import { Drops } from './drops.js'
 import { operationOf, type Ledger, type Operation } from './ledger.js'
 import { Removals } from './removals.js'
 import { agrees, judge, ruleState, type RuleState } from './rule.js'
@@ -37,8 +38,7 @@ interface Sequence {
 export class Ghost implements LogObserver {
   readonly #trace: Trace
   readonly #ledger: Ledger
-  readonly #store: StoreServer
-  readonly #keep: number
+  readonly #drops: Drops
   readonly #removals: Removals
   readonly #views = new Map<StoredLog, Map<string, View>>()
   /** By token and incarnation; the last one is of its present life. */
@@ -49,12 +49,13 @@ export class Ghost implements LogObserver {
   readonly #lives = new Map<string, number>()
   /** Where each token's newest incarnation with a primary lives. */
   readonly #home = new Map<string, { readonly incarnation: number; readonly log: StoredLog }>()
+  /** By token, incarnation and epoch: how many entries had counted before the epoch began. */
+  readonly #before = new Map<string, number>()
 
   constructor(trace: Trace, ledger: Ledger, store: StoreServer, keep: number) {
     this.#trace = trace
     this.#ledger = ledger
-    this.#store = store
-    this.#keep = keep
+    this.#drops = new Drops(trace, store, keep)
     this.#removals = new Removals(trace)
   }
 
@@ -112,6 +113,7 @@ export class Ghost implements LogObserver {
       }
     }
     if (home === undefined || incarnation > home.incarnation) this.#home.set(token, { incarnation, log })
+    this.#before.set(`${key(token, incarnation)} ${epoch}`, this.#length(token, incarnation))
   }
 
   #apply(log: StoredLog, frame: Frame & { readonly kind: 'data' }): void {
@@ -175,6 +177,21 @@ export class Ghost implements LogObserver {
     }
   }
 
+  /**
+   * A copy serves an epoch: it must hold all that had counted before. What was restored from a snapshot, or replayed from an open frame that came
+   * late, shows here even if nobody writes.
+   */
+  serves(who: string, token: string, epoch: number, next: Position, digest: number): void {
+    const before = this.#before.get(`${key(token, next.incarnation)} ${epoch}`)
+    const sequences = this.#sequences.get(key(token, next.incarnation)) ?? []
+    const where = `${who} serves ${token} at ${pair(next)} in epoch ${epoch}`
+    if (before === undefined) this.#trace.violation('S3', `${where}, which its log has not begun`)
+    else if (next.index < before) this.#trace.violation('S1', `${where}, before which ${before} entries had counted`)
+    else if (next.index > 0 && !sequences.some((sequence) => digestAt(sequence, next.index) === digest))
+      this.#trace.violation('S2', `${where} with a state that is not that of the log`)
+    this.#trace.count('served')
+  }
+
   acknowledged(operation: Operation, position: Position): void {
     const where = this.#where.get(operation.id)
     if (where === undefined) this.#trace.violation('S1', `op ${operation.id} is acknowledged and not in the log`)
@@ -207,33 +224,7 @@ export class Ghost implements LogObserver {
   dropping(log: StoredLog, before: Offset, why: 'truncate' | 'release'): void {
     this.#trace.add('log', `${log.address} drops what is below ${before} (${why})`)
     this.#trace.count(why === 'truncate' ? 'truncations' : 'releases')
-    for (const view of this.#views.get(log)?.values() ?? []) this.#mayDrop(log, view, before, why)
-  }
-
-  /** What a live incarnation has counted may go only when two snapshots hold it, which someone has read back. */
-  #mayDrop(log: StoredLog, view: View, before: Offset, why: string): void {
-    const { token, state } = view
-    // Only an incarnation that has begun has anything to lose: the open frame of one that was given up may land late, in another token's log.
-    if (state.epoch === 0 || state.deleted || before <= view.openedAt) return
-    if (why === 'release') {
-      this.#trace.violation('S8', `${log.address} is released though ${token} lives there`)
-      return
-    }
-    const covering = this.#store
-      .list(token)
-      .filter(
-        ({ meta, readBack }) =>
-          readBack &&
-          meta.log.identity === log.identity &&
-          meta.incarnation === state.incarnation &&
-          BigInt(meta.anchor.offset) >= before,
-      )
-    if (covering.length < this.#keep || covering.every((snapshot) => snapshot.damaged)) {
-      this.#trace.violation(
-        'S8',
-        `${log.address} is truncated below ${before}, which ${covering.length} verified snapshots of ${token} cover`,
-      )
-    }
+    for (const view of this.#views.get(log)?.values() ?? []) this.#drops.check(log, view, before, why)
   }
 
   /** Entries of the token's newest incarnation, and the state's digest after them; undefined when it is deleted or was never opened. */

@@ -173,6 +173,10 @@ export class Cluster {
       if (other !== undefined && other !== process.label)
         trace.violation('S3', `${key} is served by ${other} and by ${process.label}`)
       this.#serving.set(key, process.label)
+      const handle = kagami.get(token)
+      const machine = handle?.state as SimMachine | undefined
+      if (handle?.next !== undefined && machine !== undefined)
+        this.#options.ghost.serves(process.label, token, epoch, handle.next, machine.digest)
     })
     kagami.on('demoted', ({ token, reason }) => say(`serves ${token} no more: ${reason}`))
     kagami.on('joined', ({ member }) => say(`joined as ${member}`))
