@@ -2,6 +2,9 @@
 import { createHash } from 'node:crypto'
 import { createKagami } from '@kagami/core'
 import { badOption } from '@kagami/core/contract'
+import { boundsOf } from './check/bounds.js'
+import { Calls } from './check/calls.js'
+import { callAtRest } from './check/calls-at-rest.js'
 import { converge } from './check/finale.js'
 import { Ghost } from './check/ghost.js'
 import { Ledger } from './check/ledger.js'
@@ -48,8 +51,6 @@ export interface SimulateResult {
 const sessionTimeoutMs = 1500
 const graceMs = 1500
 const keep = 2
-/** Session timeout, grace, what was delayed before faults stopped, and time to rebuild copies. */
-const convergeBoundMs = 20_000
 
 /** Runs one seed. Not twice at once in one process: rejections that nobody handles could not be told apart. */
 export async function simulate(options: SimulateOptions): Promise<SimulateResult> {
@@ -62,6 +63,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
   const faults = new Faults(chance, checked(options.faults ?? {}))
   const world: World = { scheduler, chance, faults, trace }
   const ledger = new Ledger(trace)
+  const calls = new Calls(trace)
   const store = new StoreServer()
   const ghost = new Ghost(trace, ledger, store, keep)
   const servers = {
@@ -74,6 +76,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     servers,
     ghost,
     ledger,
+    calls,
     createNode: options.createNode ?? createKagami,
     nodes: within('nodes', options.nodes ?? 3, 1, 10),
     sessionTimeoutMs,
@@ -81,7 +84,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     keep,
   })
   const tokens = within('tokens', options.tokens ?? 3 + chance.below(2), 1, 1000)
-  const workload = new Workload({ world, cluster, ghost, ledger, tokens })
+  const workload = new Workload({ world, cluster, ghost, ledger, calls, tokens })
   const chaos = new Chaos({ world, cluster, servers, ghost, tokens: workload.tokens })
   const onRejection = (error: unknown): void =>
     trace.violation('BUG', `a rejection that nobody handles: ${stackOf(error)}`)
@@ -100,13 +103,18 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     workload.stop()
     chaos.stop()
     const { coordinator } = servers
-    const finale = { world, cluster, coordinator, workload, ghost, ledger, boundMs: convergeBoundMs }
-    if (!broken()) await converge(finale, 'converge')
+    const finale = { world, cluster, coordinator, workload, ghost, ledger, calls }
+    const bounds = boundsOf({ sessionTimeoutMs, documentsLost: coordinator.documentsLost })
+    const comeToRest = async (what: 'converge' | 'coldStart'): Promise<void> => {
+      if (!broken()) await converge(finale, what, bounds[`${what}Ms`])
+      if (!broken()) await callAtRest(finale, what, bounds.atRestMs)
+    }
+    await comeToRest('converge')
     if (!broken()) {
       for (const name of cluster.names) cluster.kill(name)
       for (const session of servers.coordinator.sessions()) servers.coordinator.end(session)
       for (const name of cluster.names) cluster.start(name)
-      await converge(finale, 'coldStart')
+      await comeToRest('coldStart')
     }
   } finally {
     process.off('unhandledRejection', onRejection)

@@ -23,7 +23,15 @@ export function expectEverythingHappened(sums: Readonly<Record<string, number>>)
     'suspensions',
     'expiries',
     'syncs',
+    'served',
   ]
-  const missing = [...kinds, ...frames, ...outcomes, ...events].filter((name) => (sums[name] ?? 0) === 0)
+  const calls = ['sync', 'token', 'alter', 'handover', 'remove'].flatMap((kind) => [
+    `calls.${kind}`,
+    `underWay.${kind}`,
+  ])
+  const answers = ['sync', 'token', 'handover'].map((kind) => `atRest.${kind}`)
+  const missing = [...kinds, ...frames, ...outcomes, ...events, ...calls, ...answers].filter(
+    (name) => (sums[name] ?? 0) === 0,
+  )
   expect(missing).toEqual([])
 }

@@ -131,6 +131,39 @@ const guards: readonly (readonly [
     ],
   ],
   [
+    'a restore keeps those waiting for their sync whose marker it may have jumped over',
+    ['L'],
+    40,
+    [
+      {
+        file: 'runtime/marker-queue.js',
+        guard: 'this.#next = new Set([...this.#takeWaiters(), ...this.#next]);',
+        instead: 'this.#takeWaiters();',
+      },
+    ],
+    { all: 0, cut: 8 },
+  ],
+  [
+    'what is asked for is asked for again where the coordinator has lost it',
+    ['L'],
+    40,
+    [{ file: 'runtime/carried-out.js', guard: 'if (!wish.stands())', instead: 'if (false)' }],
+    // A coordinator that forgets, and a controller that is slow to carry out what it was asked for.
+    { all: 0, wipe: 6, rollback: 6, rollbackFar: 6, documentSlow: 10, logCallFailed: 10, crash: 3 },
+  ],
+  [
+    'a copy serves an epoch only when it has read its own barrier',
+    ['S1', 'S3'],
+    20,
+    [
+      {
+        file: 'runtime/copy-role.js',
+        guard: "live?.phase === 'serving' && this.#context.leaseHeld()",
+        instead: 'live !== undefined && this.#context.leaseHeld()',
+      },
+    ],
+  ],
+  [
     'a restore over unread log settles what was pending as indeterminate',
     ['S5', 'L'],
     60,

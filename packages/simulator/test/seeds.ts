@@ -21,15 +21,15 @@ export async function runSeeds(
   return { broken, sums }
 }
 
-/** The first seed that breaks a promise, and which; undefined when none of them does. */
+/** The first seed that breaks a promise, which, and how; undefined when none of them does. */
 export async function firstBroken(
   from: number,
   count: number,
   options: Omit<SimulateOptions, 'seed'>,
-): Promise<{ readonly seed: number; readonly promise: string } | undefined> {
+): Promise<{ readonly seed: number; readonly promise: string; readonly message: string } | undefined> {
   for (let seed = from; seed < from + count; seed++) {
     const [first] = (await simulate({ seed, ...options })).violations
-    if (first !== undefined) return { seed, promise: first.promise }
+    if (first !== undefined) return { seed, promise: first.promise, message: first.message }
   }
   return undefined
 }

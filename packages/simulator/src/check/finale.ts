@@ -9,6 +9,7 @@ import type { SimMachine } from '../load/machine.js'
 import type { Workload } from '../load/workload.js'
 import type { CoordinatorServer } from '../world/coordinator-server.js'
 import type { World } from '../world/wire.js'
+import { toldOf, type Calls } from './calls.js'
 import type { Ghost } from './ghost.js'
 import type { Ledger } from './ledger.js'
 
@@ -19,8 +20,7 @@ export interface FinaleOptions {
   readonly workload: Workload
   readonly ghost: Ghost
   readonly ledger: Ledger
-  /** What is allowed for it, in virtual milliseconds. */
-  readonly boundMs: number
+  readonly calls: Calls
 }
 
 /** What keeps a token from being at rest, and the promise that is broken if it never changes. */
@@ -31,10 +31,9 @@ interface Lack {
 
 const pollMs = 100
 
-/** Runs until every token is served and every copy is the same, or the bound is reached, which is a violation. */
-export async function converge(options: FinaleOptions, what: string): Promise<void> {
-  const { world, boundMs } = options
-  const { scheduler, trace } = world
+/** Runs until every token is served, every copy is the same and every call is over, or the bound is reached, which is a violation. */
+export async function converge(options: FinaleOptions, what: string, boundMs: number): Promise<void> {
+  const { scheduler, trace } = options.world
   const startedMs = scheduler.nowMs
   const probes = new Map<string, 'under way' | 'done'>()
   let missing: Lack[] = waitsFor('everything')
@@ -42,6 +41,7 @@ export async function converge(options: FinaleOptions, what: string): Promise<vo
     missing = options.workload.tokens.flatMap((token) => lacks(options, token, probes))
     for (const operation of options.ledger.pending())
       missing.push(...waitsFor(`op ${operation.id} of ${operation.caller} is pending`))
+    for (const call of options.calls.pending()) missing.push(...waitsFor(toldOf(call)))
     if (missing.length > 0 && scheduler.nowMs < startedMs + boundMs) scheduler.after(pollMs, undefined, poll)
   }
   poll()

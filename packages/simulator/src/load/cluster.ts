@@ -1,6 +1,7 @@
 /** The nodes of a run: starts, kills, stops and pauses them, and hands out those that run. Each start is a new process with everything new. */
 import type { Kagami, KagamiOptions, StateMachine, Token } from '@kagami/core'
 import { isKagamiError } from '@kagami/core/contract'
+import { toldOf, type Calls } from '../check/calls.js'
 import type { Ghost } from '../check/ghost.js'
 import type { Ledger } from '../check/ledger.js'
 import { SimProcess } from '../kernel/process.js'
@@ -29,6 +30,7 @@ export interface ClusterOptions {
   readonly servers: Servers
   readonly ghost: Ghost
   readonly ledger: Ledger
+  readonly calls: Calls
   readonly createNode: NodeFactory
   readonly nodes: number
   readonly sessionTimeoutMs: number
@@ -247,6 +249,9 @@ export class Cluster {
               if (operation.caller === node.process.label)
                 trace.violation('S5', `op ${operation.id} is still pending when ${operation.caller} has stopped`)
             }
+            for (const call of this.#options.calls.pending()) {
+              if (call.caller === node.process.label) trace.violation('L', `${toldOf(call)} when its node has stopped`)
+            }
             this.#gone(node)
           })
         },
@@ -261,5 +266,6 @@ export class Cluster {
     node.ready = false
     node.process.kill()
     this.#options.ledger.abandon(node.process.label)
+    this.#options.calls.abandon(node.process.label)
   }
 }

@@ -1,6 +1,7 @@
 /** The clients of a run: write to tokens, mostly where their primary is, sometimes anywhere; create, alter, hand over and delete them. */
 import type { Token, TokenOptions } from '@kagami/core'
 import { comparePositions, isKagamiError } from '@kagami/core/contract'
+import type { CallKind, Calls } from '../check/calls.js'
 import type { Ghost } from '../check/ghost.js'
 import { entryOf, type Ledger } from '../check/ledger.js'
 import { describe } from '../kernel/trace.js'
@@ -26,10 +27,11 @@ export interface WorkloadOptions {
   readonly cluster: Cluster
   readonly ghost: Ghost
   readonly ledger: Ledger
+  readonly calls: Calls
   readonly tokens: number
 }
 
-/** A call of the management kind has been given up by then, and nothing of it is under way any more. */
+/** A call of the management kind that was made while there are faults has been given up by then, and nothing of it is under way any more. */
 const CALL_MS = 11_000
 
 class Aborted extends Error {}
@@ -61,10 +63,16 @@ export class Workload {
     this.#again(() => this.#manage(), 300, 2500)
   }
 
-  /** Ends the traffic; calls that are under way are given up on. */
+  /** Ends the traffic. What is under way is waited for from now on. */
   stop(): void {
     this.#on = false
     this.#busy.clear()
+    for (const { kind } of this.#options.calls.pending()) this.#options.world.trace.count(`underWay.${kind}`)
+  }
+
+  /** As a client would ask for the token. */
+  settingsOf(token: string): TokenOptions {
+    return this.#settings.get(token) ?? {}
   }
 
   #again(act: () => void, leastMs: number, mostMs: number): void {
@@ -81,17 +89,13 @@ export class Workload {
     const node = this.#anyNode()
     if (node === undefined || this.#busy.has(token)) return
     const { chance, trace } = this.#options.world
-    const settings = { ...this.#settings.get(token), adopt: chance.happens(0.7) }
-    this.#call(
-      node,
-      token,
-      'token',
-      (signal) => node.kagami.token(token, { ...settings, signal }).then(then),
-      (error) => {
-        // Another node may own it by now, or an alteration may have come through though its call failed.
-        if (isKagamiError(error, 'KAGAMI_TOKEN_OWNED') || isKagamiError(error, 'KAGAMI_TOKEN_OPTIONS')) then()
-      },
-    )
+    const settings = { ...this.settingsOf(token), adopt: chance.happens(0.7) }
+    const failed = (error: unknown): void => {
+      // Another node may own it by now, or an alteration may have come through though its call failed.
+      if (isKagamiError(error, 'KAGAMI_TOKEN_OWNED') || isKagamiError(error, 'KAGAMI_TOKEN_OPTIONS')) then()
+    }
+    const act = (signal: AbortSignal): Promise<void> => node.kagami.token(token, { ...settings, signal }).then(then)
+    this.#call(node, token, { kind: 'token', failed }, act)
     trace.count('creations')
   }
 
@@ -101,21 +105,22 @@ export class Workload {
     this.#busy.get(token)?.()
     if (node === undefined || this.#busy.has(token)) return
     this.#options.ghost.removalAsked(token, CALL_MS)
-    this.#call(node, token, 'remove', (signal) => node.kagami.remove(token, { signal }))
+    this.#call(node, token, { kind: 'remove' }, (signal) => node.kagami.remove(token, { signal }))
   }
 
-  /** One call of the management kind, on one node, at most 10 s long. Its errors are expected where they say what to do. */
+  /** One call of the management kind, on one node, at most 10 s long while there are faults. Its errors are expected where they say what to do. */
   #call(
     node: RunningNode,
     token: string,
-    what: string,
+    asked: { readonly kind: CallKind; readonly what?: string; readonly failed?: (error: unknown) => void },
     act: (signal: AbortSignal) => Promise<unknown>,
-    failed: (error: unknown) => void = () => undefined,
   ): void {
-    const { trace } = this.#options.world
+    const { kind, what = kind } = asked
+    const { calls, world } = this.#options
+    const { trace } = world
     const controller = new AbortController()
     const giveUp = (): void => controller.abort(new Aborted(`${what} is given up`))
-    this.#busy.set(token, what === 'token' ? () => node.process.after(0, giveUp) : undefined)
+    this.#busy.set(token, kind === 'token' ? () => node.process.after(0, giveUp) : undefined)
     trace.add(node.process.label, `${what} ${token}`)
     let over = false
     const end = (): void => {
@@ -124,22 +129,27 @@ export class Workload {
       this.#busy.delete(token)
     }
     // A process that dies or is paused answers nobody.
-    this.#options.world.scheduler.after(CALL_MS, undefined, end)
-    node.process.after(10_000, () => controller.abort(new Aborted(`${what} took too long`)))
+    world.scheduler.after(CALL_MS, undefined, end)
+    node.process.after(10_000, () => {
+      if (this.#on) controller.abort(new Aborted(`${what} took too long`))
+    })
     node.process.after(0, () => {
+      const call = calls.begin(kind, `${what} ${token}`, node.process.label)
       act(controller.signal).then(
         () => {
+          calls.settled(call)
           trace.add(node.process.label, `${what} ${token}: done`)
           end()
         },
         (error: unknown) => {
+          calls.settled(call)
           trace.add(node.process.label, `${what} ${token}: ${describe(error)}`)
           if (!isKagamiError(error) && !(error instanceof Aborted))
             trace.violation(
               'BUG',
               `${what} ${token} rejects with ${String(error instanceof Error ? error.stack : error)}`,
             )
-          failed(error)
+          asked.failed?.(error)
           end()
         },
       )
@@ -204,9 +214,12 @@ export class Workload {
     const handle = node.kagami.get(token)
     const before = this.#options.ghost.acknowledgedUpTo(token)
     if (handle === undefined) return
+    const { calls } = this.#options
+    const call = calls.begin('sync', `sync of ${token}`, node.process.label)
     handle.sync().then(
       () => {
         const { trace } = this.#options.world
+        calls.settled(call)
         trace.count('syncs')
         const next = handle.next
         if (before === undefined || next === undefined) return
@@ -217,7 +230,7 @@ export class Workload {
           )
         }
       },
-      () => undefined,
+      () => calls.settled(call),
     )
   }
 
@@ -233,10 +246,12 @@ export class Workload {
     if (dice < 2) {
       const replicas = chance.below(3)
       this.#settings.set(token, { ...this.#settings.get(token), replicas })
-      this.#call(node, token, `alter to ${replicas} replicas`, (signal) => kagami.alter(token, { replicas, signal }))
+      const asked = { kind: 'alter', what: `alter to ${replicas} replicas` } as const
+      this.#call(node, token, asked, (signal) => kagami.alter(token, { replicas, signal }))
     } else if (dice < 5) {
       const to = chance.pick(this.#options.cluster.names)!
-      this.#call(node, token, `handover to ${to}`, (signal) => kagami.handover(token, { to, signal }))
+      const asked = { kind: 'handover', what: `handover to ${to}` } as const
+      this.#call(node, token, asked, (signal) => kagami.handover(token, { to, signal }))
     } else if (dice < 7) {
       this.remove(token)
     } else this.ensure(token)

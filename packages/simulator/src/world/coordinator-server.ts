@@ -33,6 +33,8 @@ export interface Backup {
 }
 
 export class CoordinatorServer {
+  /** Documents were lost, or have gone back. */
+  documentsLost = false
   readonly #observer: CoordinatorObserver
   readonly #sessions: ServerSession[] = []
   readonly #watchers = new Set<{ readonly concerns: (what: string) => boolean; readonly wake: () => void }>()
@@ -149,6 +151,7 @@ export class CoordinatorServer {
     this.#documents = new Map(backup?.documents)
     this.#version = version ?? Math.max(0, ...[...this.#documents.values()].map((document) => document.version))
     if (sessionsToo) this.#epoch = backup?.epoch ?? 0
+    this.documentsLost = true
     this.#observer.lost()
     if (sessionsToo) for (const session of this.sessions()) this.end(session)
     this.#changed('document ')

@@ -1,0 +1,25 @@
+/** How long the cluster may take once faults have stopped, in virtual milliseconds: what ARCHITECTURE.md promises of liveness, and the margins. */
+
+/** Promised beside the session's timeout. There is next to no lag here. */
+const promisedMs = 1000
+/** The end looks every 100 ms only, and then has a write of its own to be acknowledged. */
+const marginMs = 500
+/** Core looks so seldom for documents that have gone back, and for what it was asked for and is lost. */
+const lostDocumentsMs = 5000
+/** A call of a cluster at rest waits for nothing but round trips of 2 ms. */
+const atRestMs = 100
+
+export interface Bounds {
+  /** Until every token is served, every copy is the same, and every call is over that was under way. */
+  readonly convergeMs: number
+  /** The same where all nodes start at once, and nobody's session has to expire. */
+  readonly coldStartMs: number
+  /** For each call of a cluster at rest. */
+  readonly atRestMs: number
+}
+
+export function boundsOf(run: { readonly sessionTimeoutMs: number; readonly documentsLost: boolean }): Bounds {
+  const coldStartMs = promisedMs + marginMs
+  const convergeMs = run.sessionTimeoutMs + coldStartMs + (run.documentsLost ? lostDocumentsMs : 0)
+  return { convergeMs, coldStartMs, atRestMs }
+}
