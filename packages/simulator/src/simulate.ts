@@ -106,7 +106,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     const finale = { world, cluster, coordinator, workload, ghost, ledger, calls }
     const bounds = boundsOf({ sessionTimeoutMs, documentsLost: coordinator.documentsLost })
     const comeToRest = async (what: 'converge' | 'coldStart'): Promise<void> => {
-      if (!broken()) await converge(finale, what, bounds[`${what}Ms`])
+      if (!broken()) await converge(finale, what, bounds)
       if (!broken()) await callAtRest(finale, what, bounds.atRestMs)
     }
     await comeToRest('converge')

@@ -14,7 +14,7 @@ test.each<[string, Late, RegExp, SimulateOptions['faults']?]>([
   ['token under way', { call: 'token', byMs: 4000, ...whileTraffic }, /^converge: token t\d on \w\.1, .* pending/],
   ['alter under way', { call: 'alter', byMs: 4000, ...whileTraffic }, /^converge: alter to \d replicas t\d .* pending/],
   ['handover under way', { call: 'handover', byMs: 4000, ...whileTraffic }, /^converge: handover to \w t\d .* pending/],
-  ['remove under way', { call: 'remove', byMs: 4000, ...whileTraffic }, /^converge: remove t\d .* pending/],
+  ['remove under way', { call: 'remove', byMs: 6000, ...whileTraffic }, /^converge: remove t\d .* pending/],
   ['sync at rest', { call: 'sync', byMs: 200, ...atRest }, /^converge: at rest, sync of t\d .* pending/],
   ['token at rest', { call: 'token', byMs: 200, ...atRest }, /^converge: at rest, token t\d .* pending/],
   [

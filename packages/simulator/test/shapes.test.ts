@@ -9,6 +9,7 @@ test.each([
   const { broken, sums } = await runSeeds(5000, seeds, shape)
   expect(broken).toEqual([])
   expect(sums['acknowledged']).toBeGreaterThan(100)
+  expect(sums['atRest.handover']).toBeGreaterThan(seeds)
 })
 
 test.each([
@@ -20,6 +21,7 @@ test.each([
     const { broken, sums } = await runSeeds(5000, seeds, shape)
     expect(broken).toEqual([])
     expect(sums['acknowledged']).toBeGreaterThan(100)
+    expect(sums['atRest.handover']).toBeGreaterThan(seeds)
     expect(sums['zoned']).toBeGreaterThan(seeds)
   },
 )

@@ -6,6 +6,8 @@ const promisedMs = 1000
 const marginMs = 500
 /** Core looks so seldom for documents that have gone back, and for what it was asked for and is lost. */
 const lostDocumentsMs = 5000
+/** Core looks so long for an incarnation in a log that shows nothing of it: one that was released while the copy was cut off. */
+const releasedMs = 2000
 /** A call of a cluster at rest waits for nothing but round trips of 2 ms. */
 const atRestMs = 100
 
@@ -14,6 +16,8 @@ export interface Bounds {
   readonly convergeMs: number
   /** The same where all nodes start at once, and nobody's session has to expire. */
   readonly coldStartMs: number
+  /** So much more, where a log was released that a copy may not have read to its end. */
+  readonly releasedMs: number
   /** For each call of a cluster at rest. */
   readonly atRestMs: number
 }
@@ -21,5 +25,5 @@ export interface Bounds {
 export function boundsOf(run: { readonly sessionTimeoutMs: number; readonly documentsLost: boolean }): Bounds {
   const coldStartMs = promisedMs + marginMs
   const convergeMs = run.sessionTimeoutMs + coldStartMs + (run.documentsLost ? lostDocumentsMs : 0)
-  return { convergeMs, coldStartMs, atRestMs }
+  return { convergeMs, coldStartMs, releasedMs, atRestMs }
 }

@@ -9,6 +9,7 @@ import type { SimMachine } from '../load/machine.js'
 import type { Workload } from '../load/workload.js'
 import type { CoordinatorServer } from '../world/coordinator-server.js'
 import type { World } from '../world/wire.js'
+import type { Bounds } from './bounds.js'
 import { toldOf, type Calls } from './calls.js'
 import type { Ghost } from './ghost.js'
 import type { Ledger } from './ledger.js'
@@ -30,22 +31,29 @@ interface Lack {
 }
 
 const pollMs = 100
+/** So long, at most, nodes are paused or cut off: they may have missed what happened in this time before faults stopped. */
+const longestCutMs = 5000
 
 /** Runs until every token is served, every copy is the same and every call is over, or the bound is reached, which is a violation. */
-export async function converge(options: FinaleOptions, what: string, boundMs: number): Promise<void> {
+export async function converge(options: FinaleOptions, what: 'converge' | 'coldStart', bounds: Bounds): Promise<void> {
   const { scheduler, trace } = options.world
+  const boundMs = bounds[`${what}Ms`]
   const startedMs = scheduler.nowMs
   const probes = new Map<string, 'under way' | 'done'>()
   let missing: Lack[] = waitsFor('everything')
+  let over = false
   const poll = (): void => {
     missing = options.workload.tokens.flatMap((token) => lacks(options, token, probes))
     for (const operation of options.ledger.pending())
       missing.push(...waitsFor(`op ${operation.id} of ${operation.caller} is pending`))
     for (const call of options.calls.pending()) missing.push(...waitsFor(toldOf(call)))
-    if (missing.length > 0 && scheduler.nowMs < startedMs + boundMs) scheduler.after(pollMs, undefined, poll)
+    const allowedMs = boundMs + (options.ghost.releasedAtMs > startedMs - longestCutMs ? bounds.releasedMs : 0)
+    over = missing.length === 0 || scheduler.nowMs >= startedMs + allowedMs
+    if (!over) scheduler.after(pollMs, undefined, poll)
   }
   poll()
-  await scheduler.run(startedMs + boundMs + 1, () => missing.length === 0 || trace.violations.length > 0)
+  const latestMs = startedMs + boundMs + bounds.releasedMs + pollMs
+  await scheduler.run(latestMs, () => over || trace.violations.length > 0)
   const tookMs = Math.round(scheduler.nowMs - startedMs)
   trace.add('finale', `${what}: ${missing.length === 0 ? 'converged' : 'not converged'} after ${tookMs} ms`)
   trace.count(`${what}Ms`, tookMs)

@@ -51,6 +51,8 @@ export class Ghost implements LogObserver {
   readonly #home = new Map<string, { readonly incarnation: number; readonly log: StoredLog }>()
   /** By token, incarnation and epoch: how many entries had counted before the epoch began. */
   readonly #before = new Map<string, number>()
+  /** When a log was released last. */
+  releasedAtMs = -Infinity
 
   constructor(trace: Trace, ledger: Ledger, store: StoreServer, keep: number) {
     this.#trace = trace
@@ -224,6 +226,7 @@ export class Ghost implements LogObserver {
   dropping(log: StoredLog, before: Offset, why: 'truncate' | 'release'): void {
     this.#trace.add('log', `${log.address} drops what is below ${before} (${why})`)
     this.#trace.count(why === 'truncate' ? 'truncations' : 'releases')
+    if (why === 'release') this.releasedAtMs = this.#trace.nowMs()
     for (const view of this.#views.get(log)?.values() ?? []) this.#drops.check(log, view, before, why)
   }
 
