@@ -10,6 +10,7 @@ import type { Trace } from '../kernel/trace.js'
 import type { LogObserver, StoredLog, StoredRecord } from '../world/log-server.js'
 import type { StoreServer } from '../world/store-server.js'
 import { Drops } from './drops.js'
+import { show } from './frame-text.js'
 import { operationOf, type Ledger, type Operation } from './ledger.js'
 import { Removals } from './removals.js'
 import { agrees, judge, ruleState, type RuleState } from './rule.js'
@@ -349,14 +350,4 @@ function key(token: string, incarnation: number): string {
 
 function pair(position: Position): string {
   return `${position.incarnation}/${position.index}`
-}
-
-function show(frame: Frame): string {
-  const { kind, token, incarnation } = frame
-  if (kind === 'open') return `open${frame.deleted ? ' deleted' : ''} ${token} i${incarnation}`
-  if (kind === 'marker') return `marker ${token} i${incarnation}`
-  const head = `${kind} ${token} i${incarnation} e${frame.epoch} t${frame.term.toString(16).slice(0, 4)}`
-  if (kind !== 'data') return head
-  const ids = decodeEntries(frame.body, frame.count).map(operationOf)
-  return `${head} #${frame.firstSeq} [${ids.join(' ')}]`
 }
