@@ -107,7 +107,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     const bounds = boundsOf({ sessionTimeoutMs, documentsLost: coordinator.documentsLost })
     const comeToRest = async (what: 'converge' | 'coldStart'): Promise<void> => {
       if (!broken()) await converge(finale, what, bounds)
-      if (!broken()) await callAtRest(finale, what, bounds.atRestMs)
+      if (!broken()) await callAtRest(finale, what, bounds)
     }
     await comeToRest('converge')
     if (!broken()) {

@@ -10,6 +10,8 @@ const lostDocumentsMs = 5000
 const releasedMs = 2000
 /** A call of a cluster at rest waits for nothing but round trips of 2 ms. */
 const atRestMs = 100
+/** A copy that is new may have to wait for the next look at its log, every second here, until it is known to be in sync. */
+const newCopyMs = 1000
 
 export interface Bounds {
   /** Until every token is served, every copy is the same, and every call is over that was under way. */
@@ -20,10 +22,12 @@ export interface Bounds {
   readonly releasedMs: number
   /** For each call of a cluster at rest. */
   readonly atRestMs: number
+  /** So much more for a handover to a node that has no copy. */
+  readonly newCopyMs: number
 }
 
 export function boundsOf(run: { readonly sessionTimeoutMs: number; readonly documentsLost: boolean }): Bounds {
   const coldStartMs = promisedMs + marginMs
   const convergeMs = run.sessionTimeoutMs + coldStartMs + (run.documentsLost ? lostDocumentsMs : 0)
-  return { convergeMs, coldStartMs, releasedMs, atRestMs }
+  return { convergeMs, coldStartMs, releasedMs, atRestMs, newCopyMs }
 }

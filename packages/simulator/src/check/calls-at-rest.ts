@@ -8,6 +8,7 @@ import { describe } from '../kernel/trace.js'
 import type { Cluster, RunningNode } from '../load/cluster.js'
 import type { Workload } from '../load/workload.js'
 import type { World } from '../world/wire.js'
+import type { Bounds } from './bounds.js'
 import { toldOf, type Call, type Calls } from './calls.js'
 
 export interface CallsAtRestOptions {
@@ -21,6 +22,8 @@ interface Question {
   readonly kind: 'sync' | 'token' | 'handover'
   readonly text: string
   readonly node: RunningNode
+  /** What is allowed for it, in virtual milliseconds. */
+  readonly boundMs: number
   readonly ask: (kagami: Kagami<number>) => Promise<unknown>
 }
 
@@ -34,65 +37,58 @@ const refusals: Record<Question['kind'], readonly string[]> = {
 /** A watch may show what it has missed so long after faults have stopped, and before that a node may know less than it is asked about. */
 const lateMs = 1500
 
-/** `boundMs`: what is allowed for each call, in virtual milliseconds. */
-export async function callAtRest(options: CallsAtRestOptions, what: string, boundMs: number): Promise<void> {
+export async function callAtRest(options: CallsAtRestOptions, what: string, bounds: Bounds): Promise<void> {
   const { scheduler, trace } = options.world
   await scheduler.run(scheduler.nowMs + lateMs, () => trace.violations.length > 0)
-  await askAll(options, what, boundMs, [...syncs(options), ...tokens(options)])
-  if (trace.violations.length === 0) await askAll(options, what, boundMs, handovers(options))
+  await askAll(options, what, [...syncs(options, bounds), ...tokens(options, bounds)])
+  if (trace.violations.length === 0) await askAll(options, what, handovers(options, bounds))
 }
 
-function syncs({ cluster, workload }: CallsAtRestOptions): Question[] {
+function syncs({ cluster, workload }: CallsAtRestOptions, { atRestMs }: Bounds): Question[] {
   return cluster.ready().flatMap((node) =>
     workload.tokens.flatMap((token): Question[] => {
       const handle = node.kagami.get(token)
       if (handle?.role !== 'primary' && handle?.role !== 'replica') return []
-      return [{ kind: 'sync', text: `sync of ${token}`, node, ask: () => handle.sync() }]
+      return [{ kind: 'sync', text: `sync of ${token}`, node, boundMs: atRestMs, ask: () => handle.sync() }]
     }),
   )
 }
 
-function tokens({ cluster, workload }: CallsAtRestOptions): Question[] {
+function tokens({ cluster, workload }: CallsAtRestOptions, { atRestMs }: Bounds): Question[] {
   return cluster.ready().flatMap((node) =>
     workload.tokens.map((token): Question => {
       const ask = (kagami: Kagami<number>): Promise<unknown> => kagami.token(token, workload.settingsOf(token))
-      return { kind: 'token', text: `token ${token}`, node, ask }
+      return { kind: 'token', text: `token ${token}`, node, boundMs: atRestMs, ask }
     }),
   )
 }
 
 /** To another node, where there is one. */
-function handovers({ cluster, workload, world }: CallsAtRestOptions): Question[] {
+function handovers({ cluster, workload, world }: CallsAtRestOptions, { atRestMs, newCopyMs }: Bounds): Question[] {
   const { chance } = world
   return workload.tokens.flatMap((token): Question[] => {
     const nodes = cluster.ready()
     const primary = cluster.primaryOf(token)?.node
     const others = nodes.filter((node) => node !== primary)
     const node = chance.pick(nodes)
-    const to = chance.pick(others.length === 0 ? nodes : others)?.process.node
-    if (node === undefined || to === undefined) return []
-    return [
-      {
-        kind: 'handover',
-        text: `handover of ${token} to ${to}`,
-        node,
-        ask: (kagami) => kagami.handover(token, { to }),
-      },
-    ]
+    const target = chance.pick(others.length === 0 ? nodes : others)
+    if (node === undefined || target === undefined) return []
+    const to = target.process.node
+    const boundMs = atRestMs + (target.kagami.get(token)?.role === 'none' ? newCopyMs : 0)
+    const ask = (kagami: Kagami<number>): Promise<unknown> => kagami.handover(token, { to })
+    return [{ kind: 'handover', text: `handover of ${token} to ${to}`, node, boundMs, ask }]
   })
 }
 
-/** Asks everything at once, and waits until it is answered, or the bound is reached, which is a violation. */
+/** Asks everything at once, and waits until it is answered, or a bound is reached, which is a violation. */
 async function askAll(
-  { world, calls }: CallsAtRestOptions,
+  { calls, world }: CallsAtRestOptions,
   what: string,
-  boundMs: number,
   questions: readonly Question[],
 ): Promise<void> {
   const { scheduler, trace } = world
   const open = new Set<Call>()
-  const startedMs = scheduler.nowMs
-  for (const { kind, text, node, ask } of questions) {
+  for (const { kind, text, node, boundMs, ask } of questions) {
     const { label } = node.process
     const call = calls.begin(kind, text, label)
     open.add(call)
@@ -100,6 +96,10 @@ async function askAll(
       calls.settled(call)
       open.delete(call)
     }
+    scheduler.after(boundMs, undefined, () => {
+      if (!open.delete(call)) return
+      trace.violation('L', `${what}: at rest, ${toldOf(call)} after ${boundMs} ms`)
+    })
     node.process.after(0, () => {
       ask(node.kagami).then(
         () => {
@@ -116,8 +116,6 @@ async function askAll(
       )
     })
   }
-  await scheduler.run(startedMs + boundMs, () => open.size === 0 || trace.violations.length > 0)
-  if (trace.violations.length > 0) return
-  for (const call of [...open].slice(0, 5))
-    trace.violation('L', `${what}: at rest, ${toldOf(call)} after ${boundMs} ms`)
+  const latestMs = Math.max(...questions.map(({ boundMs }) => boundMs)) + 1
+  await scheduler.run(scheduler.nowMs + latestMs, () => open.size === 0 || trace.violations.length > 0)
 }
