@@ -14,7 +14,7 @@ import type { Home, Homes } from './home.js'
 import type { HubListener } from './hub.js'
 import { Journal } from './journal.js'
 import type { Message } from './messages.js'
-import { keyOf, partsOf, shardOf } from './names.js'
+import { keyOf, partsOf, bucketOf } from './names.js'
 import { OpenFiles } from './open-files.js'
 import type { Settings } from './options.js'
 import { encodeHeader, segmentPath } from './segment.js'
@@ -84,10 +84,10 @@ export class EmbeddedCommitLog implements CommitLog {
   find(token: string, inUse: ReadonlySet<LogAddress>, { signal }: CallOptions): Promise<readonly LogAddress[]> {
     return this.#call(signal, async ({ store }) => {
       const key = keyOf(token)
-      const shard = join(store.folder.logs, shardOf(key))
+      const bucket = join(store.folder.logs, bucketOf(key))
       const labels = join(store.folder.labels, key)
       try {
-        const own = ((await namesIn(shard)) ?? []).filter((name) => name.startsWith(`${key}.`))
+        const own = ((await namesIn(bucket)) ?? []).filter((name) => name.startsWith(`${key}.`))
         const found: LogAddress[] = []
         for (const address of new Set([...own, ...((await namesIn(labels)) ?? [])])) {
           if (partsOf(address) === undefined || inUse.has(address)) continue
@@ -96,7 +96,7 @@ export class EmbeddedCommitLog implements CommitLog {
         }
         return found.sort()
       } catch (error) {
-        throw logError(shard, error)
+        throw logError(bucket, error)
       }
     })
   }
@@ -224,7 +224,7 @@ export class EmbeddedCommitLog implements CommitLog {
 }
 
 function folderOf(store: LogStore, address: LogAddress): string {
-  return join(store.folder.logs, partsOf(address)!.shard, address)
+  return join(store.folder.logs, partsOf(address)!.bucket, address)
 }
 
 function noLog(address: LogAddress): KagamiError {
@@ -233,8 +233,8 @@ function noLog(address: LogAddress): KagamiError {
 
 /** Creates a log in one step: a process that dies within it leaves a whole log, or none. */
 async function createLog(store: LogStore, folder: string): Promise<void> {
-  const shard = join(folder, '..')
-  await makeFolder(shard)
+  const bucket = join(folder, '..')
+  await makeFolder(bucket)
   const scratch = store.folder.scratch()
   await mkdir(scratch)
   const header = { identity: randomBytes(16).toString('hex'), base: 0, dataEnd: 0 }
@@ -246,7 +246,7 @@ async function createLog(store: LogStore, folder: string): Promise<void> {
     await removeFolder(scratch, store.folder.scratch())
     if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error
   }
-  await syncFolder(shard)
+  await syncFolder(bucket)
   // Another process may have made that folder just now, and not synced its name yet.
   await syncFolder(store.folder.logs)
 }

@@ -44,12 +44,12 @@ export function keyOf(name: string): string {
 const addressPattern = /^([a-z0-9_-]{0,40}\.([0-9a-f]{2})[0-9a-f]{14})\.(0|[1-9][0-9]{0,8})$/
 
 /** The parts of a log's address; undefined for what no log here is called. */
-export function partsOf(address: string): { readonly key: string; readonly shard: string } | undefined {
-  const [, key, shard] = addressPattern.exec(address) ?? []
-  return key === undefined || shard === undefined ? undefined : { key, shard }
+export function partsOf(address: string): { readonly key: string; readonly bucket: string } | undefined {
+  const [, key, bucket] = addressPattern.exec(address) ?? []
+  return key === undefined || bucket === undefined ? undefined : { key, bucket }
 }
 
-/** Logs lie in 256 folders, so that a look for a token's logs lists a few of ten thousand. */
-export function shardOf(key: string): string {
+/** Logs lie in 256 buckets, each a folder, so that a look for a token's logs lists a few of ten thousand. */
+export function bucketOf(key: string): string {
   return key.slice(key.indexOf('.') + 1, key.indexOf('.') + 3)
 }

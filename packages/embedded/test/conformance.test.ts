@@ -18,7 +18,7 @@ function rootOf(dir: string, cluster = 'conformance'): string {
 }
 
 function logFolder(dir: string, address: string): string {
-  return join(rootOf(dir), 'logs', partsOf(address)!.shard, address)
+  return join(rootOf(dir), 'logs', partsOf(address)!.bucket, address)
 }
 
 commitLogSuite(runner, {

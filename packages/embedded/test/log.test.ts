@@ -11,7 +11,7 @@ import { none, openLog, options, reachedFolder, readAll, readTexts, startNode, t
 /** The files of a log, the oldest first. */
 async function filesOf(dir: string, address: string): Promise<string[]> {
   const [root] = await readdir(dir)
-  const folder = join(dir, root!, 'logs', partsOf(address)!.shard, address)
+  const folder = join(dir, root!, 'logs', partsOf(address)!.bucket, address)
   return (await readdir(folder)).filter((name) => name.endsWith('.log')).map((name) => join(folder, name))
 }
 
