@@ -9,6 +9,7 @@ import { isDead } from './process-identity.js'
 import type { ProcessIdentity } from './process-identity.js'
 import { Pulse } from './pulse.js'
 import type { SessionFiles, SessionInfo, SessionState } from './session-files.js'
+import { SharedLook } from './shared-look.js'
 
 /** Beyond the timeout, so that a session's own lease has lapsed first, also where timers are late. */
 const marginMs = 100
@@ -34,8 +35,8 @@ export class Roster {
   readonly #intervalMs: number
   #known = new Map<string, Known>()
   #lookedAt = 0
-  #running: Promise<void> | undefined
-  #following: Promise<void> | undefined
+  /** What one look notes must not be undone by another that began before. */
+  readonly #looks = new SharedLook(() => this.#look())
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
@@ -59,11 +60,7 @@ export class Roster {
 
   /** Looks into the folder, from now on: what was there when this was called is seen when it resolves. */
   refresh(): Promise<void> {
-    if (this.#stopped) return Promise.resolve()
-    if (this.#running === undefined) return this.#run()
-    // One more look serves all who asked during this one.
-    this.#following ??= this.#running.catch(() => undefined).then(() => this.#run())
-    return this.#following
+    return this.#looks.ask()
   }
 
   /** Looks again and again, at least so often that nobody outlives its timeout for long. */
@@ -80,7 +77,7 @@ export class Roster {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
-    await Promise.allSettled([this.#running, this.#following])
+    await this.refresh().catch(() => undefined)
   }
 
   /** A connection to this process has ended: looks closely whether it is dead. */
@@ -96,18 +93,8 @@ export class Roster {
     }
   }
 
-  async #run(): Promise<void> {
-    this.#following = undefined
-    if (this.#stopped) return
-    this.#running = this.#look()
-    try {
-      await this.#running
-    } finally {
-      this.#running = undefined
-    }
-  }
-
   async #look(): Promise<void> {
+    if (this.#stopped) return
     const began = performance.now()
     // This process was frozen itself: what it saw before tells nothing of the time in between.
     const frozen = began - this.#lookedAt > Math.max(500, 3 * this.#intervalMs)

@@ -13,10 +13,11 @@ export class SharedLook<T> {
     return this.#running
   }
 
-  /** Those who come during a look share the next one. */
+  /** Those who come during a look share the next one, also in the moment when it has ended and the next has not begun. */
   ask(): Promise<T> {
+    if (this.#next !== undefined) return this.#next
     if (this.#running === undefined) return this.#begin()
-    this.#next ??= this.#running.then(
+    this.#next = this.#running.then(
       () => this.#begin(),
       () => this.#begin(),
     )
