@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto'
 import { rename, rm, stat, statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { badOption, KagamiError } from '@kagami/core/contract'
+import type { Logger } from '@kagami/core/contract'
 import { linkNew, makeFolder, namesIn, removeFile, syncFolder, writeNew } from './disk.js'
-import { folderError } from './errors.js'
+import { codeOf, folderError } from './errors.js'
 import { keyOf } from './names.js'
 import type { ProcessIdentity } from './process-identity.js'
 
@@ -48,7 +49,12 @@ export interface Folder {
  * Creates the cluster's part of the folder where it is not there.
  * @throws KAGAMI_BAD_OPTION, KAGAMI_STORE_UNAVAILABLE, KAGAMI_STORE_FULL
  */
-export async function openFolder(dir: string, cluster: string, own: ProcessIdentity): Promise<Folder> {
+export async function openFolder(
+  dir: string,
+  cluster: string,
+  own: ProcessIdentity,
+  logger: Logger,
+): Promise<Folder> {
   const root = rootOf(dir, cluster)
   const restore = async (): Promise<void> => {
     for (const name of ['logs', 'labels', 'documents', 'offices', 'sessions', 'peers', 'scratch'])
@@ -64,7 +70,7 @@ export async function openFolder(dir: string, cluster: string, own: ProcessIdent
     await syncFolder(resolve(dir))
     // The folder's own name, where it was created just now; a parent that may not be read was there before.
     await syncFolder(dirname(resolve(dir))).catch(() => undefined)
-    await sweep(join(root, 'scratch'))
+    await sweep(folder, logger)
   } catch (error) {
     throw folderError(dir, error)
   }
@@ -156,14 +162,22 @@ async function prove(dir: string, folder: Folder): Promise<void> {
   }
 }
 
-/** Removes what processes that died have left half-made. A scratch file is needed for moments; who wakes up later is told. */
-async function sweep(scratch: string): Promise<void> {
+/**
+ * Removes what processes that died have left half-made. A scratch file is needed for moments; who wakes up later is told. What can't be removed,
+ * another user's for instance, stays: litter must not keep anybody from starting.
+ */
+async function sweep(folder: Folder, logger: Logger): Promise<void> {
+  const scratch = dirname(folder.scratch())
   for (const name of (await namesIn(scratch)) ?? []) {
     const path = join(scratch, name)
-    const changedMs = await stat(path).then(
-      ({ ctimeMs }) => ctimeMs,
-      () => Date.now(),
-    )
-    if (Date.now() - changedMs > litterAgeMs) await rm(path, { recursive: true, force: true })
+    try {
+      if (Date.now() - (await stat(path)).ctimeMs > litterAgeMs) await rm(path, { recursive: true, force: true })
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') continue
+      logger.warn(`${path} was left behind by a process that is gone, and can not be removed: remove it by hand`, {
+        path,
+        error,
+      })
+    }
   }
 }

@@ -67,7 +67,10 @@ export class Homes {
 }
 
 async function open(settings: Settings, cluster: string, logger: AdapterContext['logger']): Promise<Opened> {
-  const folder = await (settings.mustExist ? findFolder : openFolder)(settings.dir, cluster, ownIdentity())
+  const { dir, mustExist } = settings
+  const folder = await (mustExist
+    ? findFolder(dir, cluster, ownIdentity())
+    : openFolder(dir, cluster, ownIdentity(), logger))
   const hub = new Hub(folder, logger)
   await hub.start()
   return { folder, hub, timer: setInterval(() => void hub.meet(), meetMs) }

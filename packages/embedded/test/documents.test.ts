@@ -6,7 +6,7 @@ import { Documents } from '../src/documents.js'
 import { openFolder, type Folder } from '../src/folder.js'
 import type { Following } from '../src/following.js'
 import { ownIdentity } from '../src/process-identity.js'
-import { testFolder } from './support.js'
+import { silent, testFolder } from './support.js'
 
 let folder: Folder
 /** Who writes, and who watches. */
@@ -15,7 +15,7 @@ let watcher: Documents
 let nowMs = 0
 
 beforeEach(async () => {
-  folder = await openFolder(await testFolder(), 'test', ownIdentity())
+  folder = await openFolder(await testFolder(), 'test', ownIdentity(), silent)
   writer = new Documents(folder.documents, folder)
   watcher = new Documents(folder.documents, folder)
   nowMs = 1_000

@@ -7,6 +7,7 @@ import type { TokenLog } from '@kagami/core/contract'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { embedded } from '../src/index.js'
 import type { EmbeddedOptions } from '../src/index.js'
+import { folderOfOther, keepFromOther, otherUser } from './other-user.js'
 import { now, startProcess } from './processes.js'
 import { context, fillDisk, mountTmpfs, openLog, options, readTexts, startNode, testFolder } from './support.js'
 
@@ -93,6 +94,27 @@ describe('embedded', () => {
     await coordinator.stop()
     const [root] = await readdir(dir)
     for (const name of ['peers', 'sessions', 'scratch']) expect(await readdir(join(dir, root!, name)), name).toEqual([])
+  })
+})
+
+describe('what was left half-made by processes that died', () => {
+  const elevenMinutes = { ...otherUser, KAGAMI_TEST_LATER_MS: '660000' }
+
+  it('is removed by a start once it is old, and what can not be removed is told, and keeps nobody from starting', async () => {
+    const dir = await folderOfOther()
+    const first = await startProcess(dir, 'first', {}, otherUser)
+    const scratch = join(dir, (await readdir(dir))[0]!, 'scratch')
+    await mkdir(join(scratch, 'litter'))
+    await writeFile(join(scratch, 'litter', 'info'), 'x')
+    await writeFile(join(scratch, 'old'), 'x')
+    await keepFromOther(join(scratch, 'litter'), 0o555)
+    await startProcess(dir, 'second', {}, otherUser)
+    expect((await readdir(scratch)).sort()).toEqual(['litter', 'old'])
+    const late = await startProcess(dir, 'late', {}, elevenMinutes)
+    expect(await readdir(scratch)).toEqual(['litter'])
+    expect(late.of('told')).toMatchObject([{ message: expect.stringContaining(join(scratch, 'litter')), code: 'EACCES' }])
+    await late.call('connect')
+    await first.kill()
   })
 })
 

@@ -1,7 +1,8 @@
 /**
  * A process that takes part in a folder, for the tests that kill and freeze processes. Does what it is told over IPC, one
  * command at a time: `[id, command, ...arguments]`, and answers `{ id, value }` or `{ id, error }`. Reports by itself as `{ event, ... }`.
- * Works with the built package, because plain Node runs it.
+ * Works with the built package, because plain Node runs it. Takes another user's rights first where `KAGAMI_TEST_USER` names one, and lives
+ * `KAGAMI_TEST_LATER_MS` later, by the clock on the wall.
  */
 import { embedded } from '../../dist/index.js'
 
@@ -9,9 +10,24 @@ const [dir, node, settings = '{}'] = process.argv.slice(2)
 const { log, coordinator } = embedded({ dir, ...JSON.parse(settings) })
 const signal = new AbortController().signal
 const quiet = () => undefined
-const context = { cluster: 'test', node, signal, logger: { debug: quiet, info: quiet, warn: quiet, error: quiet } }
+const told = (message, fields) => {
+  const { code, message: reason } = fields?.error ?? {}
+  process.send({ event: 'told', message, code, reason })
+}
+const context = { cluster: 'test', node, signal, logger: { debug: quiet, info: quiet, warn: told, error: told } }
 const handles = new Map()
 let session
+
+const { KAGAMI_TEST_USER: user, KAGAMI_TEST_LATER_MS: laterMs } = process.env
+if (user !== undefined) {
+  process.setgroups([])
+  process.setgid(Number(user))
+  process.setuid(Number(user))
+}
+if (laterMs !== undefined) {
+  const real = Date.now
+  Date.now = () => real() + Number(laterMs)
+}
 
 const now = () => Number(process.hrtime.bigint()) / 1e6
 
@@ -86,6 +102,24 @@ const commands = {
     const leadership = await session.campaign({ signal })
     leadership.signal.addEventListener('abort', () => process.send({ event: 'deposed', at: now() }))
     return leadership.epoch
+  },
+  /** Follows the members, and reports their nodes. */
+  watchMembers: async () => {
+    const watch = async () => {
+      for await (const members of session.watchMembers({ signal }))
+        process.send({ event: 'members', nodes: members.map((member) => member.node).join(), at: now() })
+    }
+    watch().catch(() => undefined)
+  },
+  /** Follows documents, and reports the text of each. */
+  watch: async (prefix) => {
+    const watch = async () => {
+      for await (const documents of session.watch(prefix, { signal })) {
+        const texts = [...documents].map(([name, { bytes }]) => [name, Buffer.from(bytes).toString()])
+        process.send({ event: 'documents', texts: Object.fromEntries(texts) })
+      }
+    }
+    watch().catch(() => undefined)
   },
   write: (name, text, expected) => session.write(name, Buffer.from(text), expected ?? undefined, { signal }),
   /** Adds one to a document for ever, and reports each count that was written. */
