@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
+import { takeAfter } from './access.js'
 import { codeOf } from './errors.js'
 
 export function write(fd: number, bytes: Uint8Array): Promise<number> {
@@ -46,10 +47,14 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Writes a new file and makes its contents durable; its name is not durable yet. Leaves nothing behind when it fails. */
+/**
+ * Writes a new file and makes its contents durable; its name is not durable yet. It can be used by whoever can use its folder. Leaves nothing behind
+ * when it fails.
+ */
 export async function writeNew(path: string, bytes: Uint8Array, durable = true): Promise<void> {
   const fd = await openFile(path, 'wx')
   try {
+    await takeAfter(dirname(path), fd)
     let done = 0
     while (done < bytes.byteLength) done += await write(fd, done === 0 ? bytes : bytes.subarray(done))
     if (durable) await sync(fd)
@@ -78,17 +83,29 @@ export async function removeFile(path: string): Promise<void> {
   )
 }
 
+/** Creates a folder that is not there, in one that is. It can be used by whoever can use the one above. */
+export async function newFolder(path: string): Promise<void> {
+  await fs.promises.mkdir(path)
+  // By descriptor, and never through a link: whoever may write above could put one in its place, and root would give that away.
+  const fd = await openFile(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW).catch(
+    () => undefined,
+  )
+  if (fd === undefined) return
+  await takeAfter(dirname(path), fd)
+  await closeFile(fd)
+}
+
 /**
- * Creates a folder, and those above it where need be. Unlike `mkdir` with `recursive`, which calls a read-only file system
+ * Creates a folder, and those above it where need be, each by `make`. Unlike `mkdir` with `recursive`, which calls a read-only file system
  * ENOENT, it rejects with the reason.
  */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string, make: (path: string) => Promise<void> = newFolder): Promise<void> {
   try {
-    await fs.promises.mkdir(path)
+    await make(path)
   } catch (error) {
     if (codeOf(error) === 'ENOENT' && dirname(path) !== path) {
-      await makeFolder(dirname(path))
-      await makeFolder(path)
+      await makeFolder(dirname(path), make)
+      await makeFolder(path, make)
       return
     }
     if (codeOf(error) !== 'EEXIST' || !(await fs.promises.stat(path)).isDirectory()) throw error

@@ -3,7 +3,7 @@
  * the paths. Holds nothing open.
  */
 import { randomBytes } from 'node:crypto'
-import { rename, rm, stat, statfs } from 'node:fs/promises'
+import { mkdir, rename, rm, stat, statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { badOption, KagamiError } from '@kagami/core/contract'
 import type { Logger } from '@kagami/core/contract'
@@ -57,12 +57,13 @@ export async function openFolder(
 ): Promise<Folder> {
   const root = rootOf(dir, cluster)
   const restore = async (): Promise<void> => {
+    await makeRoot(root)
     for (const name of ['logs', 'labels', 'documents', 'offices', 'sessions', 'peers', 'scratch'])
       await makeFolder(join(root, name))
   }
   const folder = folderAt(root, own, restore)
   try {
-    await makeFolder(root)
+    await makeRoot(root)
     await refuseNetwork(dir, root)
     await folder.restore()
     await prove(dir, folder)
@@ -106,6 +107,11 @@ async function notThere(dir: string, cluster: string): Promise<KagamiError> {
 
 function rootOf(dir: string, cluster: string): string {
   return join(resolve(dir), `${keyOf(cluster)}.${format}`)
+}
+
+/** By its maker's umask alone, since the folder above may be open to everybody: all that lies below takes after this one. */
+function makeRoot(root: string): Promise<void> {
+  return makeFolder(root, (path) => mkdir(path))
 }
 
 function folderAt(root: string, own: ProcessIdentity, restore: () => Promise<void>): Folder {

@@ -1,13 +1,13 @@
 /** The commit log of a folder: which logs there are, and one journal for each that is open. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { AdapterContext, CallOptions, CommitLog, LogAddress, Offset, TokenLog } from '@kagami/core/contract'
 import { AdapterLife } from './adapter-life.js'
 import { Alarm } from './alarm.js'
 import { folderExists } from './chain.js'
-import { makeFolder, namesIn, removeFolder, syncFolder, writeNew } from './disk.js'
+import { makeFolder, namesIn, newFolder, removeFolder, syncFolder, writeNew } from './disk.js'
 import { codeOf, logError } from './errors.js'
 import { Gate } from './gate.js'
 import type { Home, Homes } from './home.js'
@@ -236,7 +236,7 @@ async function createLog(store: LogStore, folder: string): Promise<void> {
   const bucket = join(folder, '..')
   await makeFolder(bucket)
   const scratch = store.folder.scratch()
-  await mkdir(scratch)
+  await newFolder(scratch)
   const header = { identity: randomBytes(16).toString('hex'), base: 0, dataEnd: 0 }
   await writeNew(segmentPath(scratch, 0), encodeHeader(header))
   await syncFolder(scratch)

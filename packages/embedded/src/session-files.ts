@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord } from '@kagami/core/contract'
-import { removeFile, removeFolder, writeNew } from './disk.js'
+import { newFolder, removeFile, removeFolder, writeNew } from './disk.js'
 import { codeOf } from './errors.js'
 import type { Folder } from './folder.js'
 import { identityFrom } from './process-identity.js'
@@ -43,7 +43,7 @@ export class SessionFiles {
     const id = `${Date.now().toString(36)}-${randomBytes(8).toString('hex')}`
     const scratch = this.#folder.scratch()
     const info: SessionInfo = { process: this.#folder.own, timeoutMs }
-    await mkdir(scratch)
+    await newFolder(scratch)
     try {
       // Nothing of a session needs to survive a power failure: no process does.
       await writeNew(join(scratch, 'info'), Buffer.from(JSON.stringify(info)), false)
