@@ -2,7 +2,7 @@
 import type { AdapterContext, CallOptions, Coordinator, Session } from '@kagami/core/contract'
 import { AdapterLife } from './adapter-life.js'
 import { Documents } from './documents.js'
-import { codeOf, coordinatorError } from './errors.js'
+import { codeOf, coordinatorError, isForbidden } from './errors.js'
 import type { Home, Homes } from './home.js'
 import type { HubListener } from './hub.js'
 import type { Message } from './messages.js'
@@ -75,9 +75,10 @@ export class EmbeddedCoordinator implements Coordinator {
     // Twice as often as sessions beat, but a dead process is noticed within a second whatever the timeout is.
     const roster = new Roster(folder, files, logger, Math.min(250, this.#settings.sessionTimeoutMs / 8))
     // As though they came from an older backup, which whoever uses them must be able to bear. Elections must not go back.
-    const documents = new Documents(folder.documents, folder, (name, error) =>
-      logger.error(`document ${name} is damaged, and counts as it was before its last change, or as empty`, { error }),
-    )
+    const documents = new Documents(folder.documents, folder, (name, error) => {
+      const what = isForbidden(error) ? 'may not be read by this process' : 'is damaged'
+      logger.error(`document ${name} ${what}, and counts as it was before its last change, or as empty`, { error })
+    })
     const officeChanges = new Pulse()
     const happened = (message: Message): void => {
       if (message.kind === 'documents') documents.told(message.name)

@@ -14,6 +14,12 @@ export function isFull(error: unknown): boolean {
   return full.has(codeOf(error) ?? '')
 }
 
+/** Whether it was this process's rights that did not suffice, be it as the system says it or as one of Kagami's errors does. */
+export function isForbidden(error: unknown): boolean {
+  const code = isKagamiError(error) ? error.details['system'] : codeOf(error)
+  return code === 'EACCES' || code === 'EPERM'
+}
+
 /** What an operation of the log rejects with, given what the file system said. */
 export function logError(path: string, error: unknown): KagamiError {
   if (isKagamiError(error)) return error

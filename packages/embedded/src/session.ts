@@ -1,5 +1,5 @@
 /** One session of this process: what the contract offers, ended as soon as the session is known to be over. */
-import { badOption, isKagamiError, KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError } from '@kagami/core/contract'
 import type {
   CallOptions,
   Document,
@@ -12,6 +12,7 @@ import type {
 import type { Documents } from './documents.js'
 import { Election } from './election.js'
 import { coordinatorError } from './errors.js'
+import { LastingTrouble } from './lasting-trouble.js'
 import { Lease } from './lease.js'
 import type { Message } from './messages.js'
 import type { Offices } from './offices.js'
@@ -214,12 +215,16 @@ export class EmbeddedSession implements Session {
     later: () => Promise<T>,
   ): AsyncGenerator<T, void, void> {
     const ending = this.#linked(signal)
+    const { logger, path } = this.#parts
+    const trouble = new LastingTrouble((error) =>
+      logger.warn('a watch sees nothing of what changes, for it can not look', { error: coordinatorError(path, error) }),
+    )
     try {
       let yielded: { readonly state: T } | undefined
       for (;;) {
         ending.signal.throwIfAborted()
         const seen = changes.count
-        const found = await this.#look(yielded === undefined ? first : later, ending.signal)
+        const found = await this.#look(yielded === undefined ? first : later, ending.signal, trouble)
         if (found !== undefined && (yielded === undefined || !same(yielded.state, found.state))) {
           yielded = found
           yield found.state
@@ -231,15 +236,18 @@ export class EmbeddedSession implements Session {
   }
 
   /** Undefined where nothing can be seen now: a watch outlives that. */
-  async #look<T>(look: () => Promise<T>, signal: AbortSignal): Promise<{ readonly state: T } | undefined> {
+  async #look<T>(
+    look: () => Promise<T>,
+    signal: AbortSignal,
+    trouble: LastingTrouble,
+  ): Promise<{ readonly state: T } | undefined> {
     try {
-      return { state: await orAbort(look(), signal) }
+      const state = await orAbort(look(), signal)
+      trouble.passed()
+      return { state }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      const { logger, path } = this.#parts
-      if (isKagamiError(error, 'KAGAMI_BAD_DOCUMENT'))
-        logger.error('a watch is held up by a damaged document', { error })
-      else logger.debug('a watch can not look now', { error: coordinatorError(path, error) })
+      trouble.failed(error)
       return undefined
     }
   }

@@ -9,7 +9,7 @@ import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { Document } from '@kagami/core/contract'
 import { linkNew, makeFolder, namesIn, removeFile, syncFolder, writeNew } from './disk.js'
 import { decodeDocument, encodeDocument } from './document-file.js'
-import { codeOf, coordinatorError } from './errors.js'
+import { codeOf, coordinatorError, isForbidden } from './errors.js'
 import type { Folder } from './folder.js'
 import { documentFile, documentName } from './names.js'
 import { SharedLook } from './shared-look.js'
@@ -23,7 +23,10 @@ const kept = 3
 /** Two changes of a folder that are closer to each other than this may have left the same time on it. */
 const timeGrainMs = 2_000
 
-/** An older version counts in the place of one that is damaged, or none of its bytes. Where nobody is told, a damaged one is an error. */
+/**
+ * Told, once, that an older version counts in the place of one that is damaged, or that this process may not read, or none of its bytes. Where nobody
+ * is told, that is an error.
+ */
 export type OnDamage = (name: string, error: unknown) => void
 
 /** The versions of each document that are there, ascending, by the document's file name. */
@@ -35,6 +38,10 @@ export class Shelf {
   readonly #onDamage: OnDamage | undefined
   /** The newest of all documents, as they were seen last. */
   #newest: ReadonlyMap<string, Document> = new Map()
+  /** What was given in the place of documents that are damaged, or may not be read. They may be mended, which their folder does not tell. */
+  readonly #standIns = new WeakSet<Document>()
+  /** The last of them, by name. */
+  readonly #lastStandIns = new Map<string, Document>()
   /** The folder that they were seen in: another one of the same name begins with the same versions. */
   #seenIn: FolderState = nowhere
   /** The folder's time tells whether anything has changed since. */
@@ -100,7 +107,7 @@ export class Shelf {
     // It began after the last that was told.
     if (this.#lists.running !== undefined) return this.#lists.running
     if (!thorough) return this.#newest
-    if (!this.#settled) return this.list()
+    if (!this.#settled || this.#showsStandIn()) return this.list()
     const state = stateOf(this.#folder)
     const same = state.identity === this.#seenIn.identity && state.changedMs === this.#seenIn.changedMs
     return same ? this.#newest : this.list()
@@ -173,7 +180,7 @@ export class Shelf {
       const version = numbers.at(-1)!
       const name = documentName(file)
       let document = sameFolder ? this.#newest.get(name) : undefined
-      if (document?.version !== version) document = await this.#load(name, numbers)
+      if (document?.version !== version || this.#standIns.has(document)) document = await this.#load(name, numbers)
       if (document === undefined) return undefined
       documents.set(name, document)
     }
@@ -181,8 +188,8 @@ export class Shelf {
   }
 
   /**
-   * The newest version; undefined where it is gone. What a damaged one held is lost, so the newest whole one before it counts in its place, or none of its bytes, if that is
-   * allowed: what needs them fails, and can be written anew.
+   * The newest version; undefined where it is gone. What a damaged one held is lost, and what this process may not read is lost to it, so the newest
+   * whole one before it counts in its place, or none of its bytes, if that is allowed: what needs them fails, and can be written anew.
    */
   async #load(name: string, versions: readonly number[]): Promise<Document | undefined> {
     const version = versions.at(-1)!
@@ -192,15 +199,30 @@ export class Shelf {
         const bytes = await this.#bytesOf(name, number)
         if (bytes === undefined && damage === undefined) return undefined
         if (bytes === undefined) continue
-        if (damage !== undefined) this.#onDamage?.(name, damage)
+        if (damage !== undefined) return this.#standIn({ name, version, bytes }, damage)
         return { name, version, bytes }
       } catch (error) {
-        if (!isKagamiError(error, 'KAGAMI_BAD_DOCUMENT') || this.#onDamage === undefined) throw error
+        const bearable = isKagamiError(error, 'KAGAMI_BAD_DOCUMENT') || isForbidden(error)
+        if (!bearable || this.#onDamage === undefined) throw error
         damage ??= error
       }
     }
-    this.#onDamage?.(name, damage)
-    return { name, version, bytes: new Uint8Array(0) }
+    return this.#standIn({ name, version, bytes: new Uint8Array(0) }, damage)
+  }
+
+  /** The same object as before, where nothing has changed. */
+  #standIn(document: Document, damage: unknown): Document {
+    const before = this.#lastStandIns.get(document.name)
+    const known = before?.version === document.version
+    if (known && Buffer.compare(before.bytes, document.bytes) === 0) return before
+    this.#standIns.add(document)
+    this.#lastStandIns.set(document.name, document)
+    if (!known) this.#onDamage?.(document.name, damage)
+    return document
+  }
+
+  #showsStandIn(): boolean {
+    return this.#lastStandIns.size > 0 && [...this.#newest.values()].some((document) => this.#standIns.has(document))
   }
 
   async #bytesOf(name: string, version: number): Promise<Uint8Array | undefined> {

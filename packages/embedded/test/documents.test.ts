@@ -1,5 +1,5 @@
 /** Documents that several processes change, here by two views of one folder: what a watch sees, whoever tells it or does not. */
-import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Documents } from '../src/documents.js'
@@ -112,6 +112,35 @@ test('a folder that was put in the place of another is read anew, though its ver
   await rm(folder.documents, { recursive: true })
   later()
   expect(await seen(x)).toEqual({})
+})
+
+test('a damaged one is told once and stays the same, however often it is looked at, until it is mended, also where its folder shows no change', async () => {
+  await write('x/a', 'one')
+  await write('x/a', 'two', 1)
+  const shelf = await shelfOf('x/a')
+  const path = join(shelf, 'x+a@2')
+  const whole = await readFile(path)
+  await writeFile(path, 'damaged')
+  await changedAt(shelf, new Date(Date.now() - 60_000))
+  const told: string[] = []
+  const bearing = new Documents(folder.documents, folder, (name) => told.push(name))
+  const x = bearing.follow('x/')
+  const first = (await x.look()).get('x/a')!
+  expect(first).toMatchObject({ version: 2, bytes: new Uint8Array(Buffer.from('one')) })
+  for (let i = 0; i < 3; i++) {
+    later()
+    expect((await x.look()).get('x/a')).toBe(first)
+    expect(await bearing.read('x/a')).toBe(first)
+  }
+  // What was held in its place is gone as well.
+  await rm(join(shelf, 'x+a@1'))
+  await changedAt(shelf, new Date(Date.now() - 60_000))
+  later()
+  expect(await seen(x)).toEqual({ 'x/a': '' })
+  expect(told).toEqual(['x/a'])
+  await writeFile(path, whole)
+  later()
+  expect(await seen(x)).toEqual({ 'x/a': 'two' })
 })
 
 test('what could not be seen at first is not taken for nothing', async () => {
