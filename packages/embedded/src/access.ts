@@ -29,8 +29,7 @@ export async function takeAfter(folder: string, fd: number): Promise<void> {
     return
   }
   // First the owner: it may take bits of the mode away.
-  if (wanted.uid !== made.uid || wanted.gid !== made.gid)
-    await chown(fd, wanted.uid, wanted.gid).catch(() => undefined)
+  if (wanted.uid !== made.uid || wanted.gid !== made.gid) await chown(fd, wanted.uid, wanted.gid).catch(() => undefined)
   if (wanted.mode !== (made.mode & 0o7777)) await chmod(fd, wanted.mode).catch(() => undefined)
 }
 

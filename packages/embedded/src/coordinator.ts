@@ -71,7 +71,7 @@ export class EmbeddedCoordinator implements Coordinator {
     const home = await homes.enter(context)
     const { folder, hub } = home
     const { logger } = context
-    const files = new SessionFiles(folder)
+    const files: SessionFiles = new SessionFiles(folder, (id, error) => roster.refused(id, error))
     // Twice as often as sessions beat, but a dead process is noticed within a second whatever the timeout is.
     const roster = new Roster(folder, files, logger, Math.min(250, this.#settings.sessionTimeoutMs / 8))
     // As though they came from an older backup, which whoever uses them must be able to bear. Elections must not go back.

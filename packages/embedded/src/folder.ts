@@ -17,6 +17,9 @@ const format = 'v1'
 
 const litterAgeMs = 600_000
 
+/** What the name of a session ends with that is over, and could only be set aside by who ended it. */
+export const asideEnd = '.over'
+
 /** Where appends of several machines are not atomic, or a lock-free rename is not one step. */
 const networkFileSystems: Readonly<Record<number, string>> = {
   0x6969: 'NFS',
@@ -49,12 +52,7 @@ export interface Folder {
  * Creates the cluster's part of the folder where it is not there.
  * @throws KAGAMI_BAD_OPTION, KAGAMI_STORE_UNAVAILABLE, KAGAMI_STORE_FULL
  */
-export async function openFolder(
-  dir: string,
-  cluster: string,
-  own: ProcessIdentity,
-  logger: Logger,
-): Promise<Folder> {
+export async function openFolder(dir: string, cluster: string, own: ProcessIdentity, logger: Logger): Promise<Folder> {
   const root = rootOf(dir, cluster)
   const restore = async (): Promise<void> => {
     await makeRoot(root)
@@ -169,13 +167,14 @@ async function prove(dir: string, folder: Folder): Promise<void> {
 }
 
 /**
- * Removes what processes that died have left half-made. A scratch file is needed for moments; who wakes up later is told. What can't be removed,
- * another user's for instance, stays: litter must not keep anybody from starting.
+ * Removes what processes that died have left half-made, and sessions that could only be set aside. A scratch file is needed for moments; who wakes up later is
+ * told. What can't be removed, another user's for instance, stays: litter must not keep anybody from starting.
  */
 async function sweep(folder: Folder, logger: Logger): Promise<void> {
   const scratch = dirname(folder.scratch())
-  for (const name of (await namesIn(scratch)) ?? []) {
-    const path = join(scratch, name)
+  const halfMade = ((await namesIn(scratch)) ?? []).map((name) => join(scratch, name))
+  const setAside = ((await namesIn(folder.sessions)) ?? []).filter((name) => name.endsWith(asideEnd))
+  for (const path of [...halfMade, ...setAside.map((name) => join(folder.sessions, name))]) {
     try {
       if (Date.now() - (await stat(path)).ctimeMs > litterAgeMs) await rm(path, { recursive: true, force: true })
     } catch (error) {

@@ -24,6 +24,9 @@ export interface EmbeddedOptions {
   readonly mustExist?: boolean
 }
 
+/** How long a session may live without contact at most, whoever has opened it. */
+export const longestSessionTimeoutMs = 60_000
+
 export interface Settings {
   readonly dir: string
   readonly sessionTimeoutMs: number
@@ -43,7 +46,13 @@ export function settingsOf(options: EmbeddedOptions): Settings {
   return {
     dir,
     mustExist,
-    sessionTimeoutMs: whole('sessionTimeoutMs', options.sessionTimeoutMs ?? 2_000, 200, 60_000, 'milliseconds'),
+    sessionTimeoutMs: whole(
+      'sessionTimeoutMs',
+      options.sessionTimeoutMs ?? 2_000,
+      200,
+      longestSessionTimeoutMs,
+      'milliseconds',
+    ),
     segmentBytes: whole('segmentBytes', options.segmentBytes ?? 8 * 1024 * 1024, 65_536, 1024 ** 3, 'bytes'),
     maxOpenFiles: whole('maxOpenFiles', options.maxOpenFiles ?? 1024, 16, 100_000, 'files'),
   }

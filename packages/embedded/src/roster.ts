@@ -1,10 +1,12 @@
 /**
  * Which sessions are alive, as one process sees it, and the judge of those that are not: a session is ended when its process
  * is dead, or when this process has seen no new beat of it for its timeout, by this process's own monotonic clock. No clock is
- * ever compared with another one's.
+ * ever compared with another one's. One that can't be judged counts as alive, and keeps none of the others from being judged.
  */
 import type { Logger, MemberRecord } from '@kagami/core/contract'
 import type { Folder } from './folder.js'
+import { LastingTrouble } from './lasting-trouble.js'
+import { longestSessionTimeoutMs } from './options.js'
 import { isDead } from './process-identity.js'
 import type { ProcessIdentity } from './process-identity.js'
 import { Pulse } from './pulse.js'
@@ -18,7 +20,8 @@ const marginMs = 100
 const deathLooksMs = [0, 5, 10, 20, 40, 80, 160]
 
 interface Known {
-  readonly info: SessionInfo
+  /** Undefined while it could not be looked at. */
+  readonly info: SessionInfo | undefined
   beat: number
   /** When its last beat was seen first. */
   seenAt: number
@@ -34,6 +37,9 @@ export class Roster {
   readonly #logger: Logger
   readonly #intervalMs: number
   #known = new Map<string, Known>()
+  /** The sessions of which it was told that they can't be judged as others can. */
+  readonly #told = new Set<string>()
+  readonly #blindness: LastingTrouble
   #lookedAt = 0
   /** What one look notes must not be undone by another that began before. */
   readonly #looks = new SharedLook(() => this.#look())
@@ -45,6 +51,14 @@ export class Roster {
     this.#files = files
     this.#logger = logger
     this.#intervalMs = intervalMs
+    this.#blindness = new LastingTrouble((error) =>
+      logger.warn('nobody can be seen to come or to die, for the sessions can not be looked at', { error }),
+    )
+  }
+
+  /** How long somebody who is alive now may have been silent at most. */
+  get longestTimeoutMs(): number {
+    return Math.max(0, ...[...this.#known.values()].map(({ info }) => info?.timeoutMs ?? longestSessionTimeoutMs))
   }
 
   isAlive(id: string): boolean {
@@ -68,7 +82,10 @@ export class Roster {
     const tick = (): void => {
       if (this.#stopped) return
       this.#timer = setTimeout(tick, this.#intervalMs)
-      this.refresh().catch((error: unknown) => this.#logger.debug('the sessions can not be looked at', { error }))
+      this.refresh().then(
+        () => this.#blindness.passed(),
+        (error: unknown) => this.#blindness.failed(error),
+      )
     }
     tick()
   }
@@ -80,6 +97,16 @@ export class Roster {
     await this.refresh().catch(() => undefined)
   }
 
+  /** Tells, once, that a session is closed to this process, or can't be looked at for another reason. */
+  refused(id: string, error: unknown): void {
+    if (this.#told.has(id)) return
+    this.#told.add(id)
+    this.#logger.warn(
+      `session ${id} can not be judged as others can, and may count as alive for longer: let this process use what lies in it, or end its process`,
+      { session: id, error },
+    )
+  }
+
   /** A connection to this process has ended: looks closely whether it is dead. */
   async suspect(process: ProcessIdentity): Promise<void> {
     for (const waitMs of deathLooksMs) {
@@ -87,7 +114,7 @@ export class Roster {
       if (this.#stopped) return
       await this.refresh().catch(() => undefined)
       const alive = [...this.#known.values()].some(
-        ({ info }) => info.process.pid === process.pid && info.process.began === process.began,
+        ({ info }) => info?.process?.pid === process.pid && info.process.began === process.began,
       )
       if (!alive) return
     }
@@ -101,35 +128,43 @@ export class Roster {
     this.#lookedAt = began
     const known = new Map<string, Known>()
     let changed = false
-    for (const id of await this.#files.ids()) {
+    const ids = await this.#files.ids()
+    for (const id of ids) {
       const before = this.#known.get(id)
-      const now = await this.#judge(id, before, frozen)
+      const now = await this.#judge(id, before, frozen).catch((error: unknown) => {
+        this.refused(id, error)
+        return before ?? { info: undefined, beat: 0, seenAt: began, memberNumber: 0, member: undefined }
+      })
       if (now === undefined) continue
       known.set(id, now)
       changed ||= before === undefined || before.member !== now.member
     }
     for (const id of this.#known.keys()) changed ||= !known.has(id)
     this.#known = known
+    for (const id of this.#told) if (!ids.includes(id)) this.#told.delete(id)
     if (changed) this.changes.beat()
   }
 
   /** What is known of a session now; undefined when it is over. */
   async #judge(id: string, before: Known | undefined, frozen: boolean): Promise<Known | undefined> {
     const state = await this.#files.look(id)
-    const info = before?.info ?? (await this.#files.info(id))
+    const info = before?.info?.process === undefined ? await this.#files.info(id) : before.info
     if (state === undefined) return undefined
     // A session is created whole, so this one was torn by a power failure.
     if (info === undefined) return this.#bury(id, 'it is damaged')
     if (state.dead) return this.#bury(id, 'it was declared dead')
     const known = await this.#note(id, info, state, before, frozen)
     const silentMs = performance.now() - known.seenAt
-    const reason = isDead(info.process, this.#folder.own)
-      ? 'its process is dead'
-      : silentMs > info.timeoutMs + marginMs
-        ? `it was silent for ${Math.round(silentMs)} ms`
-        : undefined
-    if (reason === undefined) return known
-    return (await this.#files.end(id, known.beat)) ? this.#bury(id, reason) : known
+    if (info.process !== undefined && isDead(info.process, this.#folder.own)) {
+      // What is dead for certain is over, also where this process may not leave a mark of that.
+      const ended = await this.#files.end(id, known.beat).catch((error: unknown) => {
+        this.refused(id, error)
+        return true
+      })
+      return ended ? this.#bury(id, 'its process is dead') : known
+    }
+    if (silentMs <= info.timeoutMs + marginMs || !(await this.#files.end(id, known.beat))) return known
+    return this.#bury(id, `it was silent for ${Math.round(silentMs)} ms`)
   }
 
   async #note(

@@ -1,27 +1,31 @@
 /**
  * A session as it lies in the folder, and the one step by which it lives on or ends. The owner renames its beat to the next
  * number; whoever declares it dead makes a folder of that next name. The system lets exactly one of the two succeed, so an owner
- * that was frozen can't come back once it is dead for the others.
+ * that was frozen can't come back once it is dead for the others. A session of another user may be closed to this process; what can be
+ * told from outside then counts, and it is ended from there.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rmdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord } from '@kagami/core/contract'
 import { newFolder, removeFile, removeFolder, writeNew } from './disk.js'
-import { codeOf } from './errors.js'
+import { codeOf, isForbidden } from './errors.js'
+import { asideEnd } from './folder.js'
 import type { Folder } from './folder.js'
+import { longestSessionTimeoutMs } from './options.js'
 import { identityFrom } from './process-identity.js'
 import type { ProcessIdentity } from './process-identity.js'
 
 /** Who owns a session: written once. */
 export interface SessionInfo {
-  readonly process: ProcessIdentity
+  /** Undefined where this process may not know. */
+  readonly process: ProcessIdentity | undefined
   readonly timeoutMs: number
 }
 
 /** One look at a session's folder. */
 export interface SessionState {
-  /** The owner's last beat. */
+  /** The owner's last beat: its number, or, where this process may not look inside, when it was. Another one after each beat. */
   readonly beat: number
   /** Somebody has declared it dead, for good. */
   readonly dead: boolean
@@ -33,9 +37,12 @@ const idPattern = /^[0-9a-z]+-[0-9a-f]{16}$/
 
 export class SessionFiles {
   readonly #folder: Folder
+  readonly #refused: (id: string, error: unknown) => void
 
-  constructor(folder: Folder) {
+  /** `refused` is told, again and again, of each session that is closed to this process. */
+  constructor(folder: Folder, refused: (id: string, error: unknown) => void) {
     this.#folder = folder
+    this.#refused = refused
   }
 
   /** Creates a session in one step, with its first beat. */
@@ -63,7 +70,14 @@ export class SessionFiles {
 
   /** Undefined where there is no such session any more, or what is there was lost in a power failure. */
   async info(id: string): Promise<SessionInfo | undefined> {
-    const value = await readJson(join(this.#at(id), 'info'))
+    let value: Readonly<Record<string, unknown>> | undefined
+    try {
+      value = await readJson(join(this.#at(id), 'info'))
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      this.#refused(id, error)
+      return { process: undefined, timeoutMs: longestSessionTimeoutMs }
+    }
     const process = identityFrom(value?.['process'])
     const timeoutMs = value?.['timeoutMs']
     return process === undefined || typeof timeoutMs !== 'number' ? undefined : { process, timeoutMs }
@@ -84,10 +98,22 @@ export class SessionFiles {
       }
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined
-      throw error
+      if (!isForbidden(error)) throw error
+      this.#refused(id, error)
+      return this.#lookFromOutside(id)
     }
     // A mark at or below the beat was made too late, by somebody who had looked long before.
     return { beat, dead: mark > beat, member }
+  }
+
+  /** A beat renames what lies in the folder, so the folder's time tells of it. */
+  async #lookFromOutside(id: string): Promise<SessionState | undefined> {
+    try {
+      return { beat: (await stat(this.#at(id))).mtimeMs, dead: false, member: 0 }
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
   }
 
   /** The owner's next beat. False when the session is dead. Rejects when there is no contact: then nothing is known. */
@@ -109,6 +135,7 @@ export class SessionFiles {
       await mkdir(mark)
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return true
+      if (isForbidden(error)) return this.#endFromOutside(id, last, error)
       if (codeOf(error) !== 'EEXIST') throw error
     }
     const state = await this.look(id)
@@ -118,9 +145,36 @@ export class SessionFiles {
     return false
   }
 
+  /**
+   * Of a session that is closed to this process it can take the name away, which ends it as well: its owner finds nothing to beat in. Should it beat
+   * between the look and that, after a silence as long as its timeout, it is over for both all the same.
+   */
+  async #endFromOutside(id: string, last: number, error: unknown): Promise<boolean> {
+    this.#refused(id, error)
+    const state = await this.look(id)
+    if (state === undefined || state.dead) return true
+    if (state.beat !== last) return false
+    await this.#setAside(id)
+    return true
+  }
+
   /** Takes a session out of the folder, in one step. */
   async remove(id: string): Promise<void> {
-    await removeFolder(this.#at(id), this.#folder.scratch())
+    try {
+      await removeFolder(this.#at(id), this.#folder.scratch())
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      await this.#setAside(id)
+    }
+  }
+
+  /** A folder that may not be changed can't be moved to another one, but it can be called otherwise where it is. A later start clears it away. */
+  async #setAside(id: string): Promise<void> {
+    try {
+      await rename(this.#at(id), `${this.#at(id)}${asideEnd}`)
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+    }
   }
 
   async writeMember(id: string, number: number, record: MemberRecord): Promise<void> {
@@ -137,9 +191,13 @@ export class SessionFiles {
     if (number > 1) await removeFile(join(this.#at(id), `member.${number - 1}`))
   }
 
-  /** Undefined where it was replaced, or the session ended, since it was seen. */
+  /** Undefined where it was replaced, or the session ended, since it was seen; and where this process may not read it. */
   async readMember(id: string, number: number): Promise<MemberRecord | undefined> {
-    const value = await readJson(join(this.#at(id), `member.${number}`))
+    const value = await readJson(join(this.#at(id), `member.${number}`)).catch((error: unknown) => {
+      if (!isForbidden(error)) throw error
+      this.#refused(id, error)
+      return undefined
+    })
     const { node, member, data } = value ?? {}
     if (typeof node !== 'string' || typeof member !== 'string' || typeof data !== 'string') return undefined
     return { node, member, data: new Uint8Array(Buffer.from(data, 'base64')) }

@@ -217,7 +217,9 @@ export class EmbeddedSession implements Session {
     const ending = this.#linked(signal)
     const { logger, path } = this.#parts
     const trouble = new LastingTrouble((error) =>
-      logger.warn('a watch sees nothing of what changes, for it can not look', { error: coordinatorError(path, error) }),
+      logger.warn('a watch sees nothing of what changes, for it can not look', {
+        error: coordinatorError(path, error),
+      }),
     )
     try {
       let yielded: { readonly state: T } | undefined

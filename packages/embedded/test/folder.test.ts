@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { isKagamiError } from '@kagami/core/contract'
@@ -103,16 +103,23 @@ describe('what was left half-made by processes that died', () => {
   it('is removed by a start once it is old, and what can not be removed is told, and keeps nobody from starting', async () => {
     const dir = await folderOfOther()
     const first = await startProcess(dir, 'first', {}, otherUser)
-    const scratch = join(dir, (await readdir(dir))[0]!, 'scratch')
+    const root = join(dir, (await readdir(dir))[0]!)
+    const scratch = join(root, 'scratch')
+    const setAside = join(root, 'sessions', '1-0123456789abcdef.over')
+    await mkdir(setAside)
     await mkdir(join(scratch, 'litter'))
     await writeFile(join(scratch, 'litter', 'info'), 'x')
     await writeFile(join(scratch, 'old'), 'x')
     await keepFromOther(join(scratch, 'litter'), 0o555)
     await startProcess(dir, 'second', {}, otherUser)
     expect((await readdir(scratch)).sort()).toEqual(['litter', 'old'])
+    await expect(stat(setAside)).resolves.toBeDefined()
     const late = await startProcess(dir, 'late', {}, elevenMinutes)
     expect(await readdir(scratch)).toEqual(['litter'])
-    expect(late.of('told')).toMatchObject([{ message: expect.stringContaining(join(scratch, 'litter')), code: 'EACCES' }])
+    await expect(stat(setAside)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(late.of('told')).toMatchObject([
+      { message: expect.stringContaining(join(scratch, 'litter')), code: 'EACCES' },
+    ])
     await late.call('connect')
     await first.kill()
   })

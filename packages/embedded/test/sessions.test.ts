@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord, Session } from '@kagami/core/contract'
 import { describe, expect, it } from 'vitest'
@@ -141,6 +141,27 @@ describe('a session', () => {
     await other.call('connect')
     await other.call('join', 'c-1')
     await seeNodes(session, ['c'])
+  })
+
+  it('that can not be looked at counts as alive, also for who has never seen it, and keeps nobody else from joining', async () => {
+    const dir = await testFolder()
+    const { coordinator } = await startNode(dir, 'a', { sessionTimeoutMs: 30_000 })
+    const session = await coordinator.connect(options)
+    await session.join({ node: 'a', member: 'a-1', data: new Uint8Array(0) }, options)
+    const [root] = await readdir(dir)
+    const path = join(dir, root!, 'sessions', session.id)
+    await rename(path, `${path}.away`)
+    await symlink(path, path)
+    const twin = await startProcess(dir, 'a')
+    await twin.call('connect')
+    await expect(twin.call('join', 'a-2')).rejects.toMatchObject({ code: 'KAGAMI_NODE_ID_TAKEN' })
+    const other = await startProcess(dir, 'b')
+    await other.call('connect')
+    await other.call('join', 'b-1')
+    expect(twin.of('told')).toMatchObject([{ message: expect.stringContaining(session.id), code: 'ELOOP' }])
+    await unlink(path)
+    await rename(`${path}.away`, path)
+    await seeNodes(session, ['a', 'b'])
   })
 
   it('ends with all others when somebody deletes the folder, and the next one begins anew', async () => {

@@ -5,6 +5,7 @@
  * `KAGAMI_TEST_LATER_MS` later, by the clock on the wall.
  */
 import { embedded } from '../../dist/index.js'
+import { SessionFiles } from '../../dist/session-files.js'
 
 const [dir, node, settings = '{}'] = process.argv.slice(2)
 const { log, coordinator } = embedded({ dir, ...JSON.parse(settings) })
@@ -35,6 +36,8 @@ async function handleOf(address) {
   if (!handles.has(address)) handles.set(address, await log.open(address, { signal, token: 'orders' }))
   return handles.get(address)
 }
+
+const sessionFiles = (sessions) => new SessionFiles({ sessions }, () => undefined)
 
 const commands = {
   start: async () => {
@@ -121,6 +124,12 @@ const commands = {
     }
     watch().catch(() => undefined)
   },
+  /** What this process can tell of a session in a folder of sessions, by itself. */
+  lookAt: async (sessions, id) => {
+    const files = sessionFiles(sessions)
+    return { state: await files.look(id), info: await files.info(id) }
+  },
+  end: (sessions, id, last) => sessionFiles(sessions).end(id, last),
   write: (name, text, expected) => session.write(name, Buffer.from(text), expected ?? undefined, { signal }),
   /** Adds one to a document for ever, and reports each count that was written. */
   count: async (name) => {
