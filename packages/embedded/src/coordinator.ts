@@ -97,7 +97,7 @@ export class EmbeddedCoordinator implements Coordinator {
       files,
       roster,
       documents,
-      offices: new Offices(new Documents(folder.offices, folder), roster, () => tell({ kind: 'offices' })),
+      offices: new Offices(new Documents(folder.offices, folder), roster, logger, () => tell({ kind: 'offices' })),
       officeChanges,
       maxDocumentBytes: this.maxDocumentBytes,
       logger,

@@ -34,7 +34,7 @@ export function decodeDocument(path: string, name: string, version: number, file
       'KAGAMI_BAD_DOCUMENT',
       `${path} is damaged: restore it from a backup, or remove it to lose the document`,
       {
-        details: { path, name },
+        details: { path, name, version },
       },
     )
   }

@@ -1,14 +1,13 @@
 /** One session's candidacies and leaderships. A leadership ends with the lease, never later. */
 import { randomBytes } from 'node:crypto'
+import { isKagamiError } from '@kagami/core/contract'
 import type { Leadership, Logger } from '@kagami/core/contract'
-import { stopped } from './errors.js'
+import { isForbidden, stopped } from './errors.js'
 import type { Lease } from './lease.js'
+import { officePollMs } from './offices.js'
 import type { Offices } from './offices.js'
 import type { Pulse } from './pulse.js'
 import type { Roster } from './roster.js'
-
-/** How often a candidate looks by itself, where nobody tells. */
-const pollMs = 250
 
 export class Election {
   readonly #session: string
@@ -46,7 +45,7 @@ export class Election {
         if (leadership !== undefined) return leadership
       }
       const woken = new AbortController()
-      const wake = (pulse: Pulse, count: number): Promise<void> => pulse.wait(count, woken.signal, pollMs)
+      const wake = (pulse: Pulse, count: number): Promise<void> => pulse.wait(count, woken.signal, officePollMs)
       const abort = (): void => woken.abort(signal.reason)
       signal.addEventListener('abort', abort, { once: true })
       try {
@@ -76,6 +75,8 @@ export class Election {
     } catch (error) {
       // It may have been written all the same; then it is the leadership of nobody, and may be taken over.
       this.#abandoned.add(ticket)
+      // What lasts is for whoever campaigns to tell of.
+      if (isKagamiError(error, 'KAGAMI_BAD_DOCUMENT') || isForbidden(error)) throw error
       this.#logger.warn('a leader can not be elected now', { error })
       return undefined
     }
@@ -87,7 +88,17 @@ export class Election {
     // The session may have died while this was written; only a contact that began later tells.
     await this.#lease.touch()
     if (this.#ended || signal.aborted || this.#lease.state !== 'held') leadership.end()
+    void this.#watchOffice(leadership)
     return leadership.signal.aborted ? undefined : leadership
+  }
+
+  /** Ends the leadership as soon as nobody else can see it, or sees another's. */
+  async #watchOffice(leadership: LiveLeadership): Promise<void> {
+    while (!leadership.signal.aborted) {
+      const seen = this.#changes.count
+      if (!(await this.#offices.isInForce(leadership.epoch))) leadership.end()
+      await this.#changes.wait(seen, leadership.signal, officePollMs).catch(() => undefined)
+    }
   }
 
   async #leave(leadership: LiveLeadership, ticket: string): Promise<void> {

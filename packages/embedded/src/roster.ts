@@ -72,6 +72,11 @@ export class Roster {
     return members.sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0))
   }
 
+  /** The nodes of the members that are alive, each with its session. */
+  nodes(): readonly (readonly [node: string, session: string])[] {
+    return [...this.#known].flatMap(([id, { member }]) => (member === undefined ? [] : [[member.node, id] as const]))
+  }
+
   /** Looks into the folder, from now on: what was there when this was called is seen when it resolves. */
   refresh(): Promise<void> {
     return this.#looks.ask()

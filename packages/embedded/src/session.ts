@@ -91,10 +91,11 @@ export class EmbeddedSession implements Session {
   }
 
   join(record: MemberRecord, { signal }: CallOptions): Promise<void> {
+    const ending = this.#linked(signal)
     return this.#call(signal, async () => {
-      await this.#parts.offices.claimNode(record.node, this.id)
+      await this.#parts.offices.claimNode(record.node, this.id, ending.signal)
       await this.#writeMember(record)
-    })
+    }).finally(() => ending.unlink())
   }
 
   update(record: MemberRecord, { signal }: CallOptions): Promise<void> {

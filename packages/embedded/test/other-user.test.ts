@@ -21,8 +21,10 @@ function shows(texts: Readonly<Record<string, string>>): (report: Report) => boo
 }
 
 /** The folder of the only document whose file is called so. */
-async function shelfOf(dir: string, file: string): Promise<string> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+async function shelfOf(dir: string, file: string, kind: 'documents' | 'offices' = 'documents'): Promise<string> {
+  // Only there: elsewhere sessions come and go.
+  const folder = join(dir, (await readdir(dir))[0]!, kind)
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   return entries.find(({ name }) => name === file)!.parentPath
 }
 
@@ -184,17 +186,16 @@ describe('a session that this process may not change', () => {
     const owned = (await owner.call('connect')) as string
     await owner.call('join', 'owner-1')
     await a.report(seesNodes('a', 'b', 'owner'))
-    // Neither must act before all is closed to it.
-    for (const node of [a, b]) node.freeze()
+    // Where it is root's it may end whom the others may not, so it does nothing any more; and they nothing before all is closed to them.
+    for (const node of [owner, a, b]) node.freeze()
     await keepFromOther(join(sessions, owned), 0o555)
     const id = await leaveSession(sessions, { node: 'silent', process: silent, mode: 0o555 })
     await keepFromOther(sessions, 0o555)
     for (const node of [a, b]) node.thaw()
     await a.report(seesNodes('a', 'b', 'owner', 'silent'))
-    await a.report(tells(id))
+    for (const closed of [id, owned]) await a.report(tells(closed))
     await owner.kill()
     await a.report(seesNodes('a', 'b', 'silent'))
-    await a.report(tells(owned))
     await b.kill()
     await a.report(seesNodes('a', 'silent'))
     expect(a.of('told').map(({ code }) => code)).toEqual(['EACCES', 'EACCES'])
@@ -230,5 +231,23 @@ describe('a session that this process may not change', () => {
     expect(await readdir(sessions)).toContain(id)
     expect(await a.call('end', sessions, id, second.state.beat)).toBe(true)
     expect(await readdir(sessions)).toContain(`${id}.over`)
+  })
+})
+
+describe('an office that this process may not read', () => {
+  it('is not taken from who may hold it, which whoever campaigns is told at once', async () => {
+    const dir = await folderOfOther()
+    const node = await startOther(dir, 'a')
+    const epoch = (await node.call('campaign')) as number
+    await node.kill()
+    const path = join(await shelfOf(dir, `leader@${epoch}`, 'offices'), `leader@${epoch}`)
+    await keepFromOther(path, 0)
+    const candidate = await startOther(dir, 'b')
+    await expect(candidate.call('campaign')).rejects.toMatchObject({
+      code: 'KAGAMI_COORDINATOR_UNAVAILABLE',
+      message: expect.stringContaining(path),
+    })
+    await chmod(path, 0o644)
+    expect(await candidate.call('campaign')).toBeGreaterThan(epoch)
   })
 })
