@@ -164,6 +164,21 @@ describe('a session', () => {
     await seeNodes(session, ['a', 'b'])
   })
 
+  it('is told to be blind, where no session can be looked at for seconds, and sees again when that is over', async () => {
+    const dir = await testFolder()
+    const node = await startProcess(dir, 'a', { sessionTimeoutMs: 30_000 })
+    await node.call('connect')
+    const sessions = join(dir, (await readdir(dir))[0]!, 'sessions')
+    await rename(sessions, `${sessions}.away`)
+    await writeFile(sessions, 'no folder')
+    await node.report(({ event, message }) => event === 'told' && /nobody can be seen/.test(message as string))
+    await unlink(sessions)
+    await rename(`${sessions}.away`, sessions)
+    await node.call('join', 'a-1')
+    await node.call('watchMembers')
+    await node.report(({ event, nodes }) => event === 'members' && nodes === 'a')
+  })
+
   it('ends with all others when somebody deletes the folder, and the next one begins anew', async () => {
     const dir = await testFolder()
     const { coordinator } = await startNode(dir, 'a', { sessionTimeoutMs: 600 })
