@@ -22,7 +22,7 @@ function setup() {
   const open = (token: string, incarnation: number, deleted = false): void =>
     append({ kind: 'open', token, incarnation, timeMs: 0, deleted, address, identity })
   const barrier = (token: string, epoch: number): void =>
-    append({ ...head, kind: 'barrier', token, epoch, term: BigInt(epoch) })
+    append({ ...head, kind: 'barrier', token, epoch, term: BigInt(epoch), nextIndex: 0 })
   return {
     trace,
     ledger,

@@ -38,7 +38,7 @@ export type Verdict =
   | 'data'
   | 'marker'
   | 'level'
-  /** The frame belongs to an incarnation or epoch that was never opened here: records are missing. */
+  /** The frame belongs to an incarnation or epoch that was never opened here, or its writer had read more entries: records are missing. */
   | 'gap'
   /** The frame is the next one, but it continues another history than this copy's. */
   | 'diverged'
@@ -65,6 +65,7 @@ export function admit(state: CopyState, token: string, frame: Frame): Verdict {
   if (state.deleted) return 'deleted'
   if (frame.kind === 'barrier') {
     if (frame.epoch <= state.epoch) return 'old-epoch'
+    if (frame.nextIndex > state.nextIndex) return 'gap'
     state.epoch = frame.epoch
     state.term = frame.term
     state.nextSeq = 0

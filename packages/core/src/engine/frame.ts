@@ -34,6 +34,8 @@ export interface BarrierFrame extends FrameHead {
   readonly kind: 'barrier'
   readonly epoch: number
   readonly term: bigint
+  /** Entries of the incarnation that its writer had read before: who finds fewer in front of it lacks records. */
+  readonly nextIndex: number
 }
 
 /** A run of entries. `body` holds them encoded; see {@link decodeEntries}. */
@@ -97,6 +99,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
     writeCount(out, frame.epoch, 16)
     out.writeBigUInt64BE(frame.term, 24)
   }
+  if (frame.kind === 'barrier') writeCount(out, frame.nextIndex, 40)
   if (frame.kind === 'data') {
     writeCount(out, frame.firstSeq, 32)
     writeCount(out, frame.firstIndex, 40)
@@ -166,7 +169,13 @@ export function decodeFrame(record: Uint8Array): DecodedFrame {
     case 'open':
       return { kind, ...head, deleted: (flags & FLAG_DELETED) !== 0, ...openBody(body) }
     case 'barrier':
-      return { kind, ...head, epoch: readCount(bytes, 16), term: bytes.readBigUInt64BE(24) }
+      return {
+        kind,
+        ...head,
+        epoch: readCount(bytes, 16),
+        term: bytes.readBigUInt64BE(24),
+        nextIndex: readCount(bytes, 40),
+      }
     case 'data':
       return {
         kind,

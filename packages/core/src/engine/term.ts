@@ -51,6 +51,8 @@ export interface TermIdentity {
   readonly epoch: number
   /** Random, new at every promotion. */
   readonly term: bigint
+  /** Entries of the incarnation that this copy has read. */
+  readonly nextIndex: number
 }
 
 export class Term<P extends { readonly bytes: Uint8Array }> {

@@ -83,7 +83,7 @@ export function lostTail(token: string, offset: Offset): KagamiError {
 export function unopened(token: string, offset: Offset): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_GAP',
-    `the frame at offset ${offset} of '${token}' belongs to an epoch that this copy has not seen opened: records before it are missing`,
+    `the frame at offset ${offset} of '${token}' rests on an epoch, or on entries, that this copy has not found before it: records are missing`,
     { details: { token, offset: String(offset) } },
   )
 }

@@ -128,7 +128,8 @@ export class CopyRole {
     const { incarnation, epoch } = assignment
     this.#used = { incarnation, epoch }
     this.#known = { incarnation, index: knownEntries(assignment) }
-    this.#context.replicator.begin(incarnation, epoch)
+    const state = this.#context.state()
+    this.#context.replicator.begin(incarnation, epoch, state.incarnation === incarnation ? state.nextIndex : 0)
     this.#context.events.emit('promoting', { token: this.#context.token, incarnation, epoch })
   }
 

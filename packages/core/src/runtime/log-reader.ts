@@ -13,7 +13,7 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import { admit, emptyState, type CopyState } from '../engine/admission.js'
-import type { LogRef } from '../engine/documents.js'
+import { knownEntries, type Assignment } from '../engine/documents.js'
 import {
   decodeFrame,
   recordChecksum,
@@ -71,10 +71,7 @@ export interface LogReaderContext<R, C> {
   readonly restorePlaces: Semaphore
   readonly progress: CopyProgress
   readonly events: Events
-  /** The log that the assignment names. */
-  assigned(): LogRef
-  /** The epoch that the assignment has come to. */
-  assignedEpoch(): number
+  assignment(): Assignment
   newMachine(): StateMachine<R, C>
 }
 
@@ -157,7 +154,7 @@ export class LogReader<R, C> {
 
   async #open(signal: AbortSignal): Promise<TokenLog> {
     const { token, commitLog } = this.#context
-    const { address, identity } = this.#context.assigned()
+    const { address, identity } = this.#context.assignment().log
     const log = await commitLog.open(address, { signal, token })
     if (log.identity === identity) return log
     await log.close()
@@ -173,7 +170,10 @@ export class LogReader<R, C> {
     const restored = await restoreCopy({
       token,
       incarnation,
-      assignedEpoch: () => this.#context.assignedEpoch(),
+      assigned: () => {
+        const assignment = this.#context.assignment()
+        return { epoch: assignment.epoch, entries: knownEntries(assignment) }
+      },
       log,
       store,
       newMachine: () => this.#context.newMachine(),

@@ -3,6 +3,7 @@
  * Reads frames and applies nothing.
  */
 import type { Offset, TokenLog } from '../contract/index.js'
+import { admit, emptyState } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
 import type { Movement } from './stall.js'
 
@@ -33,8 +34,8 @@ export async function findOpening(
   if (range.start === range.end) return 'none'
   let opened: Pick<Opening, 'offset' | 'incarnation'> | undefined
   let next: Opening['follows'] = 'nothing'
-  /** What the barriers behind the frame have put in force. */
-  let force: { readonly epoch: number; readonly term: bigint } | undefined
+  /** As a copy would see it that begins with the frame. */
+  const state = emptyState()
   const opening = (follows: Opening['follows']): Opening | 'none' =>
     opened === undefined ? 'none' : { ...opened, follows }
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
@@ -54,21 +55,17 @@ export async function findOpening(
         if (opened !== undefined) return opening('end')
         opened = { offset, incarnation: frame.incarnation }
         next = 'nothing'
+        admit(state, token, frame)
         // Nothing can follow the end of a creation but another one.
         if (frame.deleted) return opening('end')
         continue
       }
       if (opened === undefined) return 'begun'
-      if (frame.kind === 'barrier') {
-        if (next === 'nothing') next = frame.epoch === 1 ? 'first epoch' : 'middle'
-        if (force === undefined || frame.epoch > force.epoch) force = frame
-        continue
-      }
-      if (frame.kind !== 'data' || (force !== undefined && frame.epoch < force.epoch)) continue
-      // Entries whose epoch was opened before the frame: that one came late.
-      if (frame.epoch !== force?.epoch || frame.term !== force.term) return 'begun'
-      // One that overtook another of its term is read again behind it.
-      if (frame.firstSeq === 0) return frame.firstIndex === 0 ? opening('entries') : 'begun'
+      const verdict = admit(state, token, frame)
+      if (verdict === 'data') return opening('entries')
+      // What such a frame rests on was before the open frame: that one came late.
+      if (verdict === 'gap' || verdict === 'diverged' || verdict === 'old-term') return 'begun'
+      if (verdict === 'barrier' && next === 'nothing') next = state.epoch === 1 ? 'first epoch' : 'middle'
     }
     if (batch.next >= range.end || batch.next === batch.end) return opening(next)
   }

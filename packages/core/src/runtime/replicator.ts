@@ -87,9 +87,9 @@ export class Replicator {
     return this.#waiting.length > 0 || this.#terms.some((term) => term.hasSealed || term.hasOpen)
   }
 
-  begin(incarnation: number, epoch: number): Term<PendingEntry> {
+  begin(incarnation: number, epoch: number, nextIndex: number): Term<PendingEntry> {
     const { token, random, limits, clock, appendsInFlight } = this.#context
-    const identity = { token, incarnation, epoch, term: random.uint64() }
+    const identity = { token, incarnation, epoch, nextIndex, term: random.uint64() }
     const term = new Term<PendingEntry>(identity, { ...limits, appendsInFlight }, clock.now())
     this.#terms.push(term)
     this.pump()

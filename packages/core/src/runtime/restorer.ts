@@ -43,8 +43,8 @@ export interface RestoredCopy<R, C> {
 export interface RestoreContext<R, C> {
   readonly token: string
   readonly incarnation: number
-  /** How far the epochs have gone, as the assignment says. */
-  readonly assignedEpoch: () => number
+  /** How far the epochs have gone, as the assignment says, and how many entries the log was known to hold. */
+  readonly assigned: () => { readonly epoch: number; readonly entries: number }
   readonly log: TokenLog
   readonly store: SnapshotStore
   readonly newMachine: () => StateMachine<R, C>
@@ -251,15 +251,16 @@ function stateOf(meta: SnapshotMeta): CopyState {
  * begins that was truncated or released. Then entries are in snapshots alone: there are some, though each may be damaged.
  */
 function isBeginning<R, C>(
-  { incarnation, assignedEpoch }: RestoreContext<R, C>,
+  { incarnation, assigned }: RestoreContext<R, C>,
   { refs, hindrance }: Listed,
   opening: Opening,
 ): boolean {
   const { follows } = opening
   if (opening.incarnation > incarnation || follows === 'entries' || follows === 'end') return true
   if (refs.some(({ meta }) => meta.incarnation === opening.incarnation && meta.nextIndex > 0)) return false
-  if (hindrance === undefined || follows === 'first epoch') return true
-  return follows === 'nothing' && assignedEpoch() < 2
+  if (hindrance === undefined) return true
+  const { epoch, entries } = assigned()
+  return entries === 0 && (follows === 'first epoch' || (follows === 'nothing' && epoch < 2))
 }
 
 function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): RestoredCopy<R, C> {

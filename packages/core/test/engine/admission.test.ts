@@ -87,11 +87,13 @@ function written(by: Act, log: ReferenceLog, state: CopyState, before: readonly 
         frame: openFrame({ ...head, incarnation: Math.max(1, incarnation + (by.pick % 2)), deleted: by.deleted }),
         believes,
       }
-    case 'barrier':
+    case 'barrier': {
+      const nextIndex = Math.max(0, log.entries.length + by.seq)
       return {
-        frame: barrierFrame({ ...head, epoch: epoch + (by.pick % 2), term: BigInt(by.pick % 5) + 1n }),
+        frame: barrierFrame({ ...head, epoch: epoch + (by.pick % 2), term: BigInt(by.pick % 5) + 1n, nextIndex }),
         believes,
       }
+    }
     case 'level':
       return { frame: levelFrame({ ...head, epoch, term, level: 1 + (by.pick % 4) }), believes }
     case 'marker':
@@ -303,6 +305,16 @@ describe('the rule, case by case', () => {
     state = emptyState()
     expect(read(barrierFrame())).toBe('gap')
     expect(read(dataFrame([text('x')]))).toBe('gap')
+  })
+
+  test('so can a barrier whose writer had read more entries; one that had read fewer was only late', () => {
+    const before = { ...state }
+    expect(read(barrierFrame({ incarnation: 2, epoch: 4, nextIndex: 2 }))).toBe('gap')
+    expect(state).toEqual(before)
+    expect(read(barrierFrame({ incarnation: 2, epoch: 3, nextIndex: 2 }))).toBe('old-epoch')
+    expect(read(barrierFrame({ incarnation: 1, epoch: 4, nextIndex: 2 }))).toBe('old-incarnation')
+    expect(read(barrierFrame({ incarnation: 2, epoch: 4, nextIndex: 1 }))).toBe('barrier')
+    expect(read(barrierFrame({ incarnation: 2, epoch: 5, nextIndex: 0 }))).toBe('barrier')
   })
 
   test('the next frame of another history is a divergence', () => {

@@ -17,7 +17,16 @@ export function openFrame(given: Partial<OpenFrame> = {}): OpenFrame {
 }
 
 export function barrierFrame(given: Partial<BarrierFrame> = {}): BarrierFrame {
-  return { kind: 'barrier', token: 'orders', incarnation: 1, timeMs: 1_700_000_000_000, epoch: 1, term: 1n, ...given }
+  return {
+    kind: 'barrier',
+    token: 'orders',
+    incarnation: 1,
+    timeMs: 1_700_000_000_000,
+    epoch: 1,
+    term: 1n,
+    nextIndex: 0,
+    ...given,
+  }
 }
 
 export function dataFrame(entries: readonly Uint8Array[], given: Partial<DataFrame> = {}): DataFrame {
@@ -57,7 +66,7 @@ export function resealed(record: Uint8Array, change: (bytes: Buffer) => void): B
 export const oneOfEachKind: readonly Frame[] = [
   openFrame(),
   openFrame({ deleted: true }),
-  barrierFrame({ epoch: 7, term: 0x0123456789abcdefn }),
+  barrierFrame({ epoch: 7, term: 0x0123456789abcdefn, nextIndex: 9 }),
   dataFrame([text('first'), text(''), text('third')], { firstSeq: 3, firstIndex: 9, chain: 0xfedcba9876543210n }),
   markerFrame({ nonce: 0x1122334455667788n }),
   levelFrame({ level: 4 }),
@@ -87,7 +96,7 @@ export const entryList: fc.Arbitrary<Uint8Array[]> = fc.array(
 
 export const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant('open' as const), ...head, deleted: fc.boolean(), address: name, identity: name }),
-  fc.record({ kind: fc.constant('barrier' as const), ...head, ...role }),
+  fc.record({ kind: fc.constant('barrier' as const), ...head, ...role, nextIndex: count }),
   fc
     .record({
       kind: fc.constant('data' as const),

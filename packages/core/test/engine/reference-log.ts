@@ -46,6 +46,7 @@ export class ReferenceLog {
       case 'barrier':
         if (frame.incarnation > this.incarnation) return 'gap'
         if (frame.incarnation !== this.incarnation || this.deleted || !(frame.epoch > this.epoch)) return 'harmless'
+        if (frame.nextIndex > this.entries.length) return 'gap'
         this.epoch = frame.epoch
         this.term = frame.term
         this.seqs = []

@@ -50,7 +50,7 @@ export class TermWorld {
     this.limits = limits
     this.tally = tally
     this.put(encodeFrame(openFrame()))
-    this.term = new Term<Entry>({ token: 'orders', incarnation: 1, epoch: 1, term: 77n }, limits, 0)
+    this.term = new Term<Entry>({ token: 'orders', incarnation: 1, epoch: 1, term: 77n, nextIndex: 0 }, limits, 0)
   }
 
   /** The offset that the loop reads next. Offsets have gaps, and mean nothing but an order. */

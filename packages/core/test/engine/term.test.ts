@@ -130,7 +130,11 @@ const STATE: CopyState = { ...emptyState(), incarnation: 1, epoch: 4, term: 77n,
 const entry = (size = 1): Item => ({ bytes: new Uint8Array(size) })
 
 function termOf(given: Partial<TermLimits> = {}): Term<Item> {
-  return new Term<Item>({ token: 'orders', incarnation: 1, epoch: 4, term: 77n }, { ...LIMITS, ...given }, 123)
+  return new Term<Item>(
+    { token: 'orders', incarnation: 1, epoch: 4, term: 77n, nextIndex: 9 },
+    { ...LIMITS, ...given },
+    123,
+  )
 }
 
 /** A serving term with one sealed frame per entry; nothing is appended yet. */
@@ -159,6 +163,7 @@ describe('promotion', () => {
       incarnation: 1,
       epoch: 4,
       term: 77n,
+      nextIndex: 9,
       timeMs: 123,
     })
     expect(term.takeAppendable(0, 0n)).toEqual([])

@@ -30,11 +30,15 @@ function copy(
   own: { state?: Partial<CopyState>; contradicted?: boolean; resting?: boolean; member?: string } = {},
 ) {
   const begun: number[] = []
+  const told: number[] = []
   const replicator = {
     get live() {
       return undefined
     },
-    begin: (_incarnation: number, epoch: number) => begun.push(epoch),
+    begin: (_incarnation: number, epoch: number, nextIndex: number) => {
+      begun.push(epoch)
+      told.push(nextIndex)
+    },
     close: quiet,
   } as unknown as Replicator
   const assignment = { ...elsewhere, ...assigned }
@@ -57,7 +61,7 @@ function copy(
     onChange: quiet,
   })
   role.evaluate()
-  return { role, begun, again: () => role.evaluate() }
+  return { role, begun, told, again: () => role.evaluate() }
 }
 
 const mine = { primary: { node: 'b', member: 'b1' }, replicas: [] }
@@ -69,6 +73,12 @@ test('an epoch above what it has read is followed, and one that it has used alre
   // Its term has ended meanwhile.
   again()
   expect([begun, role.refusal]).toEqual([[6], seen(1, 6)])
+})
+
+test('its barrier tells how many entries of the incarnation it has read', () => {
+  expect(copy({ ...mine, epoch: 6 }, { state: { nextIndex: 12 } }).told).toEqual([12])
+  // What it has read is of another one.
+  expect(copy({ ...mine, epoch: 6 }, { state: { incarnation: 0, nextIndex: 12 } }).told).toEqual([0])
 })
 
 test.each([

@@ -253,7 +253,7 @@ test('S1: that the log has taken an entry acknowledges nothing: behind the barri
   const { copy, write } = await primary({ reads })
   await write('one')
   reads.hold()
-  await append({ kind: 'barrier', token: 'orders', incarnation: 1, epoch: 2, term: 77n, timeMs: 1 })
+  await append({ kind: 'barrier', token: 'orders', incarnation: 1, epoch: 2, term: 77n, nextIndex: 0, timeMs: 1 })
   const unread = end()
   const entry = outcomeOf(write('late'))
   await eventually(() => end() > unread, 'the entry is in the log')
@@ -279,7 +279,7 @@ test('an append that lands below what the copy has read shows that the log has l
 })
 
 test('so does a marker, on a copy that writes nothing else', async () => {
-  await append({ kind: 'barrier', token: 'orders', incarnation: 1, epoch: 2, term: 77n, timeMs: 1 })
+  await append({ kind: 'barrier', token: 'orders', incarnation: 1, epoch: 2, term: 77n, nextIndex: 0, timeMs: 1 })
   const reads = new HeldReads()
   const { copy } = await copyOn('b', { reads })
   await copy.sync(undefined)

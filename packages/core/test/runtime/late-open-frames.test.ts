@@ -150,7 +150,7 @@ test.each([[[]], [[{ kind: 'open', deleted: false }]]] as const)(
       await opened.close()
     }
     const of = { token: 'orders', incarnation, timeMs: 0 }
-    const barrier = { kind: 'barrier', ...of, epoch: 1, term: 7n } as const
+    const barrier = { kind: 'barrier', ...of, epoch: 1, term: 7n, nextIndex: 0 } as const
     await append(first, ...opening.map((frame) => ({ ...frame, ...of, ...first })), barrier)
     await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'new')
     const second = cluster.assignment('orders')!

@@ -113,7 +113,7 @@ test('entries that wait for a barrier are refused as soon as another barrier of 
   await eventually(() => a.get('orders')?.role === 'promoting', 'a is to be the primary')
   const entry = a.get('orders')?.replicate(bytes('one'))
   const { incarnation, epoch } = assigned(cluster)
-  const barrier: Frame = { kind: 'barrier', token: 'orders', incarnation, epoch, term: 77n, timeMs: 1 }
+  const barrier: Frame = { kind: 'barrier', token: 'orders', incarnation, epoch, term: 77n, nextIndex: 0, timeMs: 1 }
   await (await opened(cluster, assigned(cluster))).append(encodeFrame(barrier), { signal })
   await expect(entry).rejects.toMatchObject({ code: 'KAGAMI_NOT_PRIMARY' })
   hangs = false

@@ -16,7 +16,7 @@ test('a log that is truncated between the look at its bounds and the read is loo
   const { address, identity } = opened
   const frames: Frame[] = [
     { kind: 'open', ...of, incarnation: 3, deleted: false, address, identity },
-    { kind: 'barrier', ...of, incarnation: 3, epoch: 4, term: 7n },
+    { kind: 'barrier', ...of, incarnation: 3, epoch: 4, term: 7n, nextIndex: 0 },
     { kind: 'open', ...of, incarnation: 4, deleted: true, address, identity },
   ]
   const offsets: bigint[] = []

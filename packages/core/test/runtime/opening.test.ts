@@ -1,7 +1,9 @@
 /** What is taken for the beginning of an incarnation, by what follows its open frame. */
 import { Readable } from 'node:stream'
+import type { SnapshotStore } from '@kagami/core/contract'
 import { memoryCluster } from '@kagami/testkit'
 import { expect, test } from 'vitest'
+import { admit, emptyState } from '../../src/engine/admission.js'
 import { encodeFrame, type Frame } from '../../src/engine/frame.js'
 import { systemSeams } from '../../src/index.js'
 import { findOpening } from '../../src/runtime/opening.js'
@@ -23,15 +25,22 @@ const open = (incarnation: number, deleted = false, token = 'orders'): Frame => 
   identity: 'uuid',
   timeMs: 1,
 })
-const barrier = (incarnation: number, epoch: number): Frame => ({
+const barrier = (incarnation: number, epoch: number, nextIndex = 0): Frame => ({
   kind: 'barrier',
   token: 'orders',
   incarnation,
   epoch,
   term: 7n,
+  nextIndex,
   timeMs: 1,
 })
-const data = (incarnation: number, epoch: number, { firstSeq = 0, firstIndex = 0, term = 7n } = {}): Frame => ({
+/** In the place of the chain that a frame continues where nothing before it is missing. */
+const WHOLE = 1n
+const data = (
+  incarnation: number,
+  epoch: number,
+  { firstSeq = 0, firstIndex = 0, term = 7n, chain = WHOLE } = {},
+): Frame => ({
   kind: 'data',
   token: 'orders',
   incarnation,
@@ -40,17 +49,27 @@ const data = (incarnation: number, epoch: number, { firstSeq = 0, firstIndex = 0
   firstSeq,
   firstIndex,
   count: 0,
-  chain: 1n,
+  chain,
   timeMs: 1,
   body: new Uint8Array(0),
 })
 const marker: Frame = { kind: 'marker', token: 'orders', incarnation: 3, nonce: 5n, timeMs: 1 }
 
+/** The frames as records, in the order in which they are to be read. */
+function records(frames: readonly Frame[]): Uint8Array[] {
+  const state = emptyState()
+  return frames.map((frame) => {
+    const whole = frame.kind === 'data' && frame.chain === WHOLE ? { ...frame, chain: state.chain } : frame
+    admit(state, 'orders', whole)
+    return encodeFrame(whole)
+  })
+}
+
 async function found(...frames: Frame[]): Promise<unknown> {
   const log = memoryCluster().commitLog()
   await log.start({ cluster: 'test', node: 'a', logger, signal })
   const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
-  for (const frame of frames) await opened.append(encodeFrame(frame), { signal })
+  for (const record of records(frames)) await opened.append(record, { signal })
   const range = await opened.range({ signal })
   const search = { token: 'orders', incarnation: 3, range, maxBatchBytes: 65_536 }
   const opening = await findOpening(opened, search, { signal, moved: quiet })
@@ -96,16 +115,38 @@ test('a newer incarnation, and one that has ended', async () => {
   expect(await found(open(4, true))).toBe('4 at 0: end')
 })
 
+test('an open frame that came late is not the beginning, if what follows rests on more than it shows', async () => {
+  expect(await found(open(3), barrier(3, 1), barrier(3, 2, 5))).toBe('begun')
+  expect(await found(open(3), barrier(3, 1), barrier(3, 2), data(3, 2))).toBe('3 at 0: entries')
+  // Its epoch was the second, of which the first is not there.
+  expect(await found(open(3), barrier(3, 2), data(3, 2, { chain: 99n }))).toBe('begun')
+})
+
+interface Situation {
+  readonly epoch: number
+  readonly entries: number
+  readonly snapshots: 'out of reach' | 'none' | 'damaged'
+  readonly patienceMs?: number
+}
+
+/** How long each look at the snapshots takes, on the copy's clock. */
+const LOOK_MS = 500
+
 /** How a copy fares that finds no snapshot which it can restore: 'begins' with the log's open frame, 'waits' for the store, or fails with a code. */
-async function restoring(
-  { assignedEpoch, snapshots }: { assignedEpoch: number; snapshots: 'out of reach' | 'none' | 'damaged' },
+async function restoring(situation: Situation, ...frames: Frame[]): Promise<string> {
+  return (await restore(situation, ...frames)).outcome
+}
+
+/** The same, and how often it has looked. */
+async function restore(
+  { epoch, entries, snapshots, patienceMs = 0 }: Situation,
   ...frames: Frame[]
-): Promise<string> {
+): Promise<{ readonly outcome: string; readonly looks: number }> {
   const world = memoryCluster()
   const [log, store] = [world.commitLog(), world.snapshotStore()]
   for (const adapter of [log, store]) await adapter.start({ cluster: 'test', node: 'a', logger, signal })
   const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
-  for (const frame of frames) await opened.append(encodeFrame(frame), { signal })
+  for (const record of records(frames)) await opened.append(record, { signal })
   if (snapshots === 'out of reach') world.snapshots.cut()
   if (snapshots === 'damaged') {
     const { address, identity } = opened
@@ -118,19 +159,32 @@ async function restoring(
     await store.create(meta, Readable.from([Buffer.from('not what a snapshot holds')]), { signal })
   }
   const { clock, random } = systemSeams()
+  let looks = 0
+  const looked: SnapshotStore = {
+    name: store.name,
+    start: (context) => store.start(context),
+    stop: () => store.stop(),
+    create: (...args) => store.create(...args),
+    open: (...args) => store.open(...args),
+    delete: (...args) => store.delete(...args),
+    list: (...args) => {
+      looks += 1
+      return store.list(...args)
+    },
+  }
   const end = new AbortController()
   const restored = restoreCopy({
     token: 'orders',
     incarnation: 3,
-    assignedEpoch: () => assignedEpoch,
+    assigned: () => ({ epoch, entries }),
     log: opened,
-    store,
+    store: looked,
     newMachine: () => new Ledger(),
-    clock,
+    clock: { ...clock, monotonicMs: () => looks * LOOK_MS },
     random,
     logger,
     retryMs: { first: 1, longest: 1 },
-    patienceMs: 0,
+    patienceMs,
     maxBatchBytes: 65_536,
     stallTimeoutMs: 10_000,
     places: new Semaphore(1),
@@ -143,17 +197,20 @@ async function restoring(
     (error: { code?: string }) => (end.signal.aborted ? 'waits' : String(error.code)),
   )
   for (const adapter of [log, store]) await adapter.stop()
-  return outcome
+  return { outcome, looks }
 }
 
-const fresh = { assignedEpoch: 1 }
-const promoted = { assignedEpoch: 2 }
+const fresh = { epoch: 1, entries: 0 }
+const promoted = { epoch: 2, entries: 0 }
 
 test('while snapshots can not be listed, an open frame is believed only where there can be none', async () => {
   const snapshots = 'out of reach' as const
   expect(await restoring({ ...fresh, snapshots }, open(3))).toBe('begins')
   expect(await restoring({ ...promoted, snapshots }, open(3), barrier(3, 1))).toBe('begins')
   expect(await restoring({ ...promoted, snapshots }, open(3), barrier(3, 2), data(3, 2))).toBe('begins')
+  // Though there are entries, of which it shows none.
+  expect(await restoring({ ...promoted, entries: 5, snapshots }, open(3), barrier(3, 1))).toBe('waits')
+  expect(await restoring({ ...promoted, entries: 5, snapshots }, open(3), barrier(3, 2), data(3, 2))).toBe('begins')
   expect(await restoring({ ...promoted, snapshots }, open(3))).toBe('waits')
   expect(await restoring({ ...promoted, snapshots }, open(3), barrier(3, 2))).toBe('waits')
   expect(await restoring({ ...fresh, snapshots }, open(3), marker)).toBe('waits')
@@ -176,4 +233,11 @@ test('S1, S8: where there are some, of which none can be restored, it is believe
     const epoch = Math.max(...frames.map((frame) => (frame.kind === 'barrier' ? frame.epoch : 0)))
     expect(await restoring({ ...promoted, snapshots }, open(3), ...frames, data(3, epoch))).toBe('begins')
   }
+})
+
+test('a log that shows nothing of the incarnation is asked again for two seconds, one that shows its middle once', async () => {
+  const none = { ...promoted, snapshots: 'none', patienceMs: 60_000 } as const
+  expect(await restore(none)).toEqual({ outcome: 'KAGAMI_LOG_GAP', looks: 2000 / LOOK_MS })
+  expect(await restore(none, open(2), barrier(2, 1))).toEqual({ outcome: 'KAGAMI_LOG_GAP', looks: 2000 / LOOK_MS })
+  expect(await restore(none, barrier(3, 2), data(3, 2))).toEqual({ outcome: 'KAGAMI_LOG_GAP', looks: 2 })
 })

@@ -74,6 +74,7 @@ const barrier = (incarnation: number, epoch: number): Frame => ({
   incarnation,
   epoch,
   term: 7n,
+  nextIndex: 0,
   timeMs: 1,
 })
 

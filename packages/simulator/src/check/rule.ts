@@ -9,13 +9,14 @@ export interface RuleState {
   epoch: number
   term: bigint
   nextSeq: number
+  nextIndex: number
   deleted: boolean
 }
 
 export type RuleVerdict = 'opened' | 'barrier' | 'data' | 'marker' | 'level' | 'gap' | 'ignored'
 
 export function ruleState(): RuleState {
-  return { incarnation: 0, epoch: 0, term: 0n, nextSeq: 0, deleted: false }
+  return { incarnation: 0, epoch: 0, term: 0n, nextSeq: 0, nextIndex: 0, deleted: false }
 }
 
 export function judge(state: RuleState, frame: Frame): RuleVerdict {
@@ -34,6 +35,7 @@ export function judge(state: RuleState, frame: Frame): RuleVerdict {
   }
   if (frame.kind === 'barrier') {
     if (frame.epoch <= state.epoch) return 'ignored'
+    if (frame.nextIndex > state.nextIndex) return 'gap'
     Object.assign(state, { epoch: frame.epoch, term: frame.term, nextSeq: 0 })
     return 'barrier'
   }
@@ -42,6 +44,7 @@ export function judge(state: RuleState, frame: Frame): RuleVerdict {
   if (frame.kind === 'level') return 'level'
   if (frame.firstSeq !== state.nextSeq) return 'ignored'
   state.nextSeq += frame.count
+  state.nextIndex += frame.count
   return 'data'
 }
 
