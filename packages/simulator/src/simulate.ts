@@ -103,7 +103,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateResult
     workload.stop()
     chaos.stop()
     const { coordinator } = servers
-    const finale = { world, cluster, coordinator, workload, ghost, ledger, calls }
+    const finale = { world, cluster, workload, ghost, ledger, calls }
     const bounds = boundsOf({ sessionTimeoutMs, documentsLost: coordinator.documentsLost })
     const comeToRest = async (what: 'converge' | 'coldStart'): Promise<void> => {
       if (!broken()) await converge(finale, what, bounds)

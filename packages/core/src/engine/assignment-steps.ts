@@ -221,14 +221,14 @@ function mayFollow(to: string, assignment: Assignment, view: ClusterView): boole
 /** Where the primary should be though it lives elsewhere; undefined: it may stay. */
 function wantedPrimary(assignment: Assignment, input: StepInput): string | undefined {
   const { spec, target, view } = input
-  const wish = spec.handover
   const live = (node: string): boolean => view.nodes.get(node)?.member !== undefined
   const current = assignment.primary?.node
   // A token that is held for its owner goes to nobody else, whoever has asked for it before, and nowhere while the owner has it, leaves, or can't have it: a
   // copy that has failed there must not be kept as one that the primary is about to go to.
   if (holdsForOwner(spec) && spec.owner !== null)
     return current !== spec.owner && mayFollow(spec.owner, assignment, view) ? spec.owner : undefined
-  if (wish !== null && assignment.handoverGivenUp !== wish.nonce && live(wish.to)) return wish.to
+  const asked = askedPrimary(assignment, spec)
+  if (asked !== undefined && live(asked)) return asked
   const leaves = current !== undefined && view.nodes.get(current)?.draining !== 'no'
   const planned = target?.primary ?? undefined
   const stays = (node: string): boolean => live(node) && view.nodes.get(node)?.draining === 'no'
@@ -284,12 +284,17 @@ function chooseSnapshotter(assignment: Assignment, { view }: StepInput): Assignm
   return snapshotter === current ? assignment : { ...assignment, snapshotter }
 }
 
-/** Where the primary must be: at the owner, until it was lost and may not come back to it. */
+/** Where the primary must be: at the owner, until it was lost and may not come back to it, or is asked for elsewhere. */
 export function pinnedPrimary(assignment: Assignment | undefined, spec: Spec): string | undefined {
   if (spec.primary !== 'self' || spec.owner === null) return undefined
-  const current = assignment?.primary?.node
-  if (spec.failback || spec.failover === 'hold' || assignment === undefined || assignment.epoch === 0) return spec.owner
-  return current ?? undefined
+  if (spec.failover === 'hold' || assignment === undefined || assignment.epoch === 0) return spec.owner
+  if (askedPrimary(assignment, spec) !== undefined) return undefined
+  return spec.failback ? spec.owner : assignment.primary?.node
+}
+
+/** Where the primary was asked to be, by a handover that is not given up. */
+export function askedPrimary(assignment: Assignment, { handover }: Spec): string | undefined {
+  return handover === null || assignment.handoverGivenUp === handover.nonce ? undefined : handover.to
 }
 
 /** Whether only the owner may be the primary. */

@@ -14,7 +14,7 @@ import {
   type Session,
   type SnapshotStore,
 } from '../contract/index.js'
-import { countRound, nextStep, pinnedPrimary, type ClusterView } from '../engine/assignment-steps.js'
+import { askedPrimary, countRound, nextStep, pinnedPrimary, type ClusterView } from '../engine/assignment-steps.js'
 import { specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { AssignmentTable, deposed, type Ruler } from './assignment-table.js'
 import { ClusterViews } from './cluster-views.js'
@@ -324,15 +324,14 @@ class ControllerTerm {
 
 function placementToken(assignment: Assignment, spec: Spec, view: ClusterView): PlacementToken {
   const pinned = pinnedPrimary(assignment, spec)
-  const wish =
-    spec.handover !== null && assignment.handoverGivenUp !== spec.handover.nonce ? spec.handover.to : undefined
+  const asked = askedPrimary(assignment, spec)
   const excluded = [...view.nodes.keys()].filter((node) => view.report(node, spec.token)?.phase === 'failed')
   return {
     token: spec.token,
     replicas: spec.replicas,
     weight: spec.weight,
     ...(pinned === undefined ? {} : { pinned }),
-    ...(wish === undefined ? {} : { preferred: wish }),
+    ...(asked === undefined ? {} : { preferred: asked }),
     ...(excluded.length === 0 ? {} : { excluded }),
     current: { primary: assignment.primary?.node ?? null, replicas: assignment.replicas },
   }

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import {
   countRound,
   nextStep,
+  askedPrimary,
   pinnedPrimary,
   type ClusterView,
   type NodeView,
@@ -92,8 +93,7 @@ function stepsOf({ nodes, spec, primary, replicas }: World): string[] {
   const placement = evenPlacement()
   const target = () => {
     const pinned = pinnedPrimary(assignment, spec)
-    const wish =
-      spec.handover !== null && assignment.handoverGivenUp !== spec.handover.nonce ? spec.handover.to : undefined
+    const asked = askedPrimary(assignment, spec)
     const excluded = NODES.filter((id) => view.report(id, '')?.phase === 'failed')
     const members = views.map(({ node, zone, capacity, draining }) => {
       return { node, ...(zone === null ? {} : { zone }), capacity, draining: draining === 'drain' }
@@ -103,7 +103,7 @@ function stepsOf({ nodes, spec, primary, replicas }: World): string[] {
       replicas: spec.replicas,
       weight: 1,
       ...(pinned === undefined ? {} : { pinned }),
-      ...(wish === undefined ? {} : { preferred: wish }),
+      ...(asked === undefined ? {} : { preferred: asked }),
       ...(excluded.length === 0 ? {} : { excluded }),
       current: { primary: assignment.primary?.node ?? null, replicas: assignment.replicas },
     }

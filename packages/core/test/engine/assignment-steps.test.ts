@@ -95,6 +95,15 @@ describe('an assignment', () => {
     expect(pinnedPrimary(ASSIGNED, { ...own, failback: true })).toBe('a')
     expect(pinnedPrimary(ASSIGNED, { ...own, failover: 'hold' })).toBe('a')
   })
+
+  test('is pinned nowhere while it is asked for elsewhere, unless it is new or held', () => {
+    const asked = { ...SPEC, primary: 'self', owner: 'a', handover: { to: 'c', nonce: 'n' } } as const
+    for (const failback of [false, true]) expect(pinnedPrimary(ASSIGNED, { ...asked, failback })).toBeUndefined()
+    expect(pinnedPrimary(NEW, asked)).toBe('a')
+    expect(pinnedPrimary(ASSIGNED, { ...asked, failover: 'hold' })).toBe('a')
+    const given = { ...ASSIGNED, handoverGivenUp: 'n' }
+    expect([pinnedPrimary(given, asked), pinnedPrimary(given, { ...asked, failback: true })]).toEqual(['b', 'a'])
+  })
 })
 
 test('a cluster is calm when no node is within its grace period', () => {

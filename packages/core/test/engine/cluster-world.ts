@@ -11,6 +11,7 @@ import {
   countRound,
   holdsForOwner,
   nextStep,
+  askedPrimary,
   pinnedPrimary,
 } from '../../src/engine/assignment-steps.js'
 import type { ClusterView, NodeView } from '../../src/engine/assignment-steps.js'
@@ -209,11 +210,10 @@ export class ClusterWorld {
   /** A strategy that knows no evenness: by a hash, nodes that drain last. As pure as the real ones. */
   targetOf(spec: Spec, assignment: Assignment, view: ClusterView): Placement {
     const failed = (node: string): boolean => view.report(node, spec.token)?.phase === 'failed'
-    const wish =
-      spec.handover !== null && assignment.handoverGivenUp !== spec.handover.nonce ? spec.handover.to : undefined
+    const asked = askedPrimary(assignment, spec)
     const pinned = pinnedPrimary(assignment, spec)
     const rank = (node: NodeView): number =>
-      (node.node === pinned ? -4000 : node.node === wish ? -2000 : 0) +
+      (node.node === pinned ? -4000 : node.node === asked ? -2000 : 0) +
       (node.draining === 'drain' ? 1000 : 0) +
       hash(`${spec.token}${node.node}${this.salt}`)
     const order = [...view.nodes.values()].filter(({ node }) => !failed(node)).sort((a, b) => rank(a) - rank(b))

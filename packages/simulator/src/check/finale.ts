@@ -3,11 +3,9 @@
  * must lie apart, and nodes that start with nothing must restore it.
  */
 import type { Kagami } from '@kagami/core'
-import { bucketOf, specDocument } from '@kagami/core/engine'
 import type { Cluster } from '../load/cluster.js'
 import type { SimMachine } from '../load/machine.js'
 import type { Workload } from '../load/workload.js'
-import type { CoordinatorServer } from '../world/coordinator-server.js'
 import type { World } from '../world/wire.js'
 import type { Bounds } from './bounds.js'
 import { toldOf, type Calls } from './calls.js'
@@ -17,7 +15,6 @@ import type { Ledger } from './ledger.js'
 export interface FinaleOptions {
   readonly world: World
   readonly cluster: Cluster
-  readonly coordinator: CoordinatorServer
   readonly workload: Workload
   readonly ghost: Ghost
   readonly ledger: Ledger
@@ -100,7 +97,7 @@ function lacks(options: FinaleOptions, token: string, probes: Map<string, 'under
     const problem = differs(cluster.get(name)?.kagami, token, truth)
     return problem === undefined ? [] : waitsFor(`${name}'s copy of ${token} ${problem}`)
   })
-  return [...different, ...crowded(options, token, isGuest(options, token, holders[0]!) ? holders.slice(1) : holders)]
+  return [...different, ...crowded(options, token, holders)]
 }
 
 /**
@@ -114,17 +111,6 @@ export function isForPeople(
 ): boolean {
   if (located === 0 || !copies.some(({ phase }) => phase === 'failed')) return false
   return truth === undefined || (truth.length === 0 && truth.incarnation < located)
-}
-
-/**
- * Whether a token was handed over from the owner that it is to fail back to. Core goes on to plan for the owner, and the new primary is a copy
- * more than was asked for, which no zone was chosen for.
- */
-function isGuest({ coordinator }: FinaleOptions, token: string, primary: string): boolean {
-  const document = coordinator.documents('specs/').get(`specs/${bucketOf(token)}`)
-  const specs = document === undefined ? [] : specDocument.decode(document.bytes, document.name).tokens
-  const spec = specs.find((candidate) => candidate.token === token)
-  return spec !== undefined && spec.failback && spec.owner !== primary
 }
 
 /**
