@@ -27,7 +27,10 @@ export interface SnapshotMeta {
   /** 16 hex digits. */
   readonly chain: string
   readonly level: number
-  /** The last record that was read: reading goes on there, and compares it first. Offset in decimal, CRC-32 of the record. */
+  /**
+   * The last record that had been read with which the log may begin: reading goes on there, compares it first, and truncation leaves it. Offset in decimal, CRC-32 of the
+   * record.
+   */
   readonly anchor: { readonly offset: string; readonly checksum: number }
   readonly log: { readonly address: string; readonly identity: string }
   readonly schemaVersion: number

@@ -100,11 +100,11 @@ describe('format 1 never changes', () => {
     ],
     [
       'barrier',
-      barrierFrame(role),
+      barrierFrame({ ...role, nextIndex: 9 }),
       [
         '4b67 01 02 00 00 0006  0000000000000003 0000000000000007 0123456789abcdef',
-        '0000000000000000 0000000000000000 00000000 00000000 0000018bcfe56800 0000000000000000',
-        '6f7264657273 166099a5',
+        '0000000000000000 0000000000000009 00000000 00000000 0000018bcfe56800 0000000000000000',
+        '6f7264657273 6fb837fc',
       ],
     ],
     [
@@ -194,6 +194,14 @@ describe('damage is noticed', () => {
     expect(codeOf(() => decodeFrame(resealed(marker, (bytes) => bytes.writeUInt16BE(0x4b68, 0))))).toBe(
       'KAGAMI_BAD_FRAME',
     )
+  })
+
+  test('what a later version puts behind the nonce of a marker is passed over', () => {
+    const frame = markerFrame({ nonce: 7n })
+    const bytes = encodeFrame(frame)
+    const longer = Buffer.concat([bytes.subarray(0, -4), text('a digest'), bytes.subarray(-4)])
+    const resized = resealed(longer, (out) => out.writeUInt32BE(8 + 8, 52))
+    expect(decodeFrame(resized)).toEqual(frame)
   })
 
   test.each<[string, Frame, (bytes: Buffer) => void]>([
