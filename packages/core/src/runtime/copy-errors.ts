@@ -100,7 +100,7 @@ export function diverged(token: string, offset: Offset): KagamiError {
 export function notPrimary(token: string, why: string, primary: NodeRef | undefined): KagamiError {
   const where =
     primary === undefined
-      ? 'there is no primary now; try again'
+      ? 'no other node is known to be the primary now; try again'
       : `the primary is on node '${primary.id}'; send it there`
   return new KagamiError('KAGAMI_NOT_PRIMARY', `the entry was not applied to '${token}': ${why}; ${where}`, {
     retryable: true,

@@ -56,7 +56,8 @@ export interface CopyContext<R, C> {
   /** This node's member; undefined while it has no session. */
   member(): string | undefined
   leaseHeld(): boolean
-  primaryOf(token: string): NodeRef | undefined
+  /** The node that is known to be the primary, where it is another one. */
+  primaryElsewhere(token: string): NodeRef | undefined
   hooks(token: string): RoleHooks | undefined
   /** A copy that was taken away is closed: the assignment may give another. */
   onRetired(token: string): void
@@ -570,7 +571,7 @@ export class Copy<R, C> {
   }
 
   #notPrimary(why: string): KagamiError {
-    return notPrimary(this.token, why, this.#context.primaryOf(this.token))
+    return notPrimary(this.token, why, this.#context.primaryElsewhere(this.token))
   }
 }
 

@@ -118,7 +118,7 @@ class Node<R, C> implements Kagami<R, C> {
         restorePlaces: new Semaphore(RESTORES_AT_ONCE),
         member: () => this.#membership.member,
         leaseHeld: () => this.#membership.leaseHeld,
-        primaryOf: (token) => this.locate(token)?.primary,
+        primaryElsewhere: (token) => this.#primaryElsewhere(token),
         hooks: (token) => this.#hooks.get(token),
         onRetired: (token) => this.#copies.assigned(token, this.#directory.assignment(token)),
         onChange: (token) => {
@@ -160,7 +160,7 @@ class Node<R, C> implements Kagami<R, C> {
       codec: settings.codec,
       maxEntryBytes: () => this.#life.maxEntryBytes,
       copy: (token) => this.#copies.get(token),
-      primaryOf: (token) => this.locate(token)?.primary,
+      primaryElsewhere: (token) => this.#primaryElsewhere(token),
       unusable: () => this.#life.unusable(),
       unreadable: () => this.#life.unreadable(),
       removed: (token) => this.#isRemoved(token),
@@ -189,6 +189,11 @@ class Node<R, C> implements Kagami<R, C> {
     // A copy whose documents have vanished, or are of an earlier creation than what it has read, is kept and goes on.
     const outlives = this.#creationHeld(name) > generationOf(assignment?.incarnation ?? 0)
     return outlives || (assignment !== undefined && isThere(assignment)) ? this.#handle(name) : undefined
+  }
+
+  #primaryElsewhere(token: string): NodeRef | undefined {
+    const primary = this.locate(token)?.primary
+    return primary?.id === this.#settings.node.id ? undefined : primary
   }
 
   /** Whether people have removed the token, or, where documents have gone back, the very creation that this node holds a copy of. */

@@ -10,7 +10,8 @@ export interface HandleContext<R, C> {
   readonly codec: Codec<C>
   maxEntryBytes(): number
   copy(token: string): Copy<R, C> | undefined
-  primaryOf(token: string): NodeRef | undefined
+  /** The node that is known to be the primary, where it is another one. */
+  primaryElsewhere(token: string): NodeRef | undefined
   /** Why this node takes no writes now: it is not started, stopping or stopped. */
   unusable(): KagamiError | undefined
   /** Why nothing can be read on this node any more: its copies are closed. */
@@ -63,7 +64,8 @@ class Handle<R, C> implements Token<R, C> {
     if (bytes.length > limit) throw tooLarge(this.name, bytes.length, limit)
     if (this.#context.removed(this.name)) throw unknownToken(this.name)
     const copy = this.#context.copy(this.name)
-    if (copy === undefined) throw notPrimary(this.name, 'this node holds no copy', this.#context.primaryOf(this.name))
+    if (copy === undefined)
+      throw notPrimary(this.name, 'this node holds no copy', this.#context.primaryElsewhere(this.name))
     return copy.replicate(bytes, signal)
   }
 

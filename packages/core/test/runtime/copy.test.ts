@@ -187,7 +187,7 @@ async function copyOn(node: string, own: Own = {}) {
     restorePlaces: new Semaphore(1),
     member: () => `${node}1`,
     leaseHeld: () => true,
-    primaryOf: quiet,
+    primaryElsewhere: quiet,
     hooks: quiet,
     onRetired: quiet,
     onChange: quiet,
