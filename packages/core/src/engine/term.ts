@@ -21,6 +21,10 @@ export interface Appendable {
   failures: number
   /** Not to be appended before this time of the monotonic clock. */
   retryAtMs: number
+  /** How long it is waited for once it has landed. Doubles: a reader that is far behind is not given copies without end. */
+  unreadMs: number
+  /** On the monotonic clock, when that is over. */
+  missedAtMs: number
 }
 
 /** A run of entries with their seqs fixed. `P` is whatever the runtime needs to settle an entry. */
@@ -35,6 +39,8 @@ export interface TermLimits {
   /** Appends of data frames under way at once. */
   readonly appendsInFlight: number
   readonly lingerMs: number
+  /** How long what the log has taken may stay unread until it is appended once more. */
+  readonly unreadMs: number
 }
 
 /** How a term's entries end when it does. */
@@ -81,7 +87,7 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
     this.epoch = identity.epoch
     this.term = identity.term
     this.#limits = limits
-    this.barrier = appendable(encodeFrame({ kind: 'barrier', ...identity, timeMs: nowMs }))
+    this.barrier = appendable(encodeFrame({ kind: 'barrier', ...identity, timeMs: nowMs }), limits.unreadMs)
   }
 
   /** Entries that are neither settled nor handed back. */
@@ -142,7 +148,7 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
       timeMs,
       body,
     })
-    this.#frames.push({ ...appendable(bytes), firstSeq: this.#nextSeq, entries })
+    this.#frames.push({ ...appendable(bytes, this.#limits.unreadMs), firstSeq: this.#nextSeq, entries })
     this.#nextSeq += entries.length
     this.#nextIndex += entries.length
     this.#chain = chainAfterData(this.#chain, body)
@@ -159,22 +165,34 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
 
   /**
    * What is to be appended now, in order; marks it outstanding. A frame is appended when it is new, when its append is known to have failed,
-   * or when the loop has read past where it landed without counting it. `readTo` is the offset that the loop reads next.
+   * or when the loop has read past where it landed without counting it. The first one also when it is not read for long: the log may have lost it.
+   * `readTo` is the offset that the loop reads next.
    * While one waits out a pause, nothing behind it is appended. While one is on its way, a frame behind it that was read too early
    * waits: it would be read too early again, and again, as fast as the log takes it.
    */
   takeAppendable(nowMs: number, readTo: Offset): Appendable[] {
     const due: Appendable[] = []
     let behindOne = false
-    for (const item of this.#unread()) {
+    const unread = this.#unread()
+    for (const item of unread) {
       if (item.outstanding) behindOne = true
-      if (item.outstanding || (item.landedAt !== undefined && (behindOne || readTo <= item.landedAt))) continue
+      if (item.outstanding) continue
+      if (item.landedAt !== undefined && (behindOne || readTo <= item.landedAt)) {
+        if (item !== unread[0] || nowMs < item.missedAtMs) continue
+        item.unreadMs *= 2
+      }
       if (nowMs < item.retryAtMs) break
       item.landedAt = undefined
       item.outstanding = true
       due.push(item)
     }
     return due
+  }
+
+  /** When what the log has taken, and has not been read, is due once more, on the monotonic clock. */
+  get missedAtMs(): number | undefined {
+    const first = this.#unread()[0]
+    return first?.landedAt === undefined ? undefined : first.missedAtMs
   }
 
   /** When the next append that waits out a pause is due, on the monotonic clock. */
@@ -185,9 +203,10 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
     return undefined
   }
 
-  appended(item: Appendable, offset: Offset): void {
+  appended(item: Appendable, offset: Offset, nowMs: number): void {
     item.outstanding = false
     item.landedAt = offset
+    item.missedAtMs = nowMs + item.unreadMs
     item.failures = 0
   }
 
@@ -286,6 +305,6 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
   }
 }
 
-function appendable(bytes: Uint8Array): Appendable {
-  return { bytes, outstanding: false, landedAt: undefined, failures: 0, retryAtMs: 0 }
+function appendable(bytes: Uint8Array, unreadMs: number): Appendable {
+  return { bytes, outstanding: false, landedAt: undefined, failures: 0, retryAtMs: 0, unreadMs, missedAtMs: 0 }
 }

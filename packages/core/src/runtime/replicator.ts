@@ -90,7 +90,8 @@ export class Replicator {
   begin(incarnation: number, epoch: number, nextIndex: number): Term<PendingEntry> {
     const { token, random, limits, clock, appendsInFlight } = this.#context
     const identity = { token, incarnation, epoch, nextIndex, term: random.uint64() }
-    const term = new Term<PendingEntry>(identity, { ...limits, appendsInFlight }, clock.now())
+    const termLimits = { ...limits, appendsInFlight, unreadMs: limits.appendTimeoutMs }
+    const term = new Term<PendingEntry>(identity, termLimits, clock.now())
     this.#terms.push(term)
     this.pump()
     return term
@@ -195,7 +196,8 @@ export class Replicator {
         const sealed = term.retryAtMs === undefined ? term.seal(now, clock.now()) : undefined
         if (sealed === undefined) break
       }
-      wakeAt = Math.min(wakeAt, term.retryAtMs ?? Infinity, term.lingersUntilMs ?? Infinity)
+      for (const atMs of [term.retryAtMs, term.lingersUntilMs, term.missedAtMs])
+        wakeAt = Math.min(wakeAt, atMs ?? Infinity)
     }
     if (wakeAt !== Infinity) {
       this.#timer = clock.timer(Math.max(1, wakeAt - now), () => this.pump())
@@ -209,7 +211,7 @@ export class Replicator {
       (offset) => {
         // What this copy had read there before is not in the log any more.
         if (offset < readTo && this.#context.log() === log) return this.#context.onLostTail(offset)
-        term.appended(item, offset)
+        term.appended(item, offset, clock.monotonicMs())
         this.pump()
       },
       (error: unknown) => {

@@ -152,7 +152,7 @@ export class TermWorld {
   #answer(flight: Flight, offset: Offset | undefined): void {
     if (flight.answered) return
     flight.answered = true
-    if (offset !== undefined) return this.term.appended(flight.item, offset)
+    if (offset !== undefined) return this.term.appended(flight.item, offset, this.nowMs)
     const { failures } = flight.item
     this.term.appendFailed(flight.item, this.nowMs + PAUSE_MS)
     expect(flight.item.failures).toBe(failures + 1)

@@ -13,7 +13,13 @@ import type { Appendable, TermLimits } from '../../src/engine/term.js'
 import { forAll, Tally } from './support.js'
 import { TermWorld } from './term-world.js'
 
-const LIMITS: TermLimits = { maxFrameBytes: 1_000, maxFrameEntries: 100, appendsInFlight: 3, lingerMs: 0 }
+const LIMITS: TermLimits = {
+  maxFrameBytes: 1_000,
+  maxFrameEntries: 100,
+  appendsInFlight: 3,
+  lingerMs: 0,
+  unreadMs: 1_000,
+}
 
 type Step = readonly [
   what: 'add' | 'seal' | 'append' | 'land' | 'fail' | 'read' | 'pass' | 'take back' | 'jump',
@@ -26,6 +32,7 @@ const limits: fc.Arbitrary<TermLimits> = fc.record({
   maxFrameEntries: fc.integer({ min: 1, max: 5 }),
   appendsInFlight: fc.integer({ min: 1, max: 4 }),
   lingerMs: fc.constantFrom(0, 0, 5),
+  unreadMs: fc.constantFrom(10, 1_000_000),
 })
 const weighted = (weight: number, ...whats: Step[0][]) => ({ weight, arbitrary: fc.constantFrom(...whats) })
 const step: fc.Arbitrary<Step> = fc.tuple(
@@ -190,7 +197,7 @@ describe('promotion', () => {
     term.appendFailed(term.barrier, 50)
     expect([term.retryAtMs, term.takeAppendable(49, 0n)]).toEqual([50, []])
     expect(term.takeAppendable(50, 0n)).toEqual([term.barrier])
-    term.appended(term.barrier, 7n)
+    term.appended(term.barrier, 7n, 0)
     expect([term.barrier.failures, term.takeAppendable(50, 7n)]).toEqual([0, []])
     expect(term.takeAppendable(50, 8n)).toEqual([term.barrier])
   })
@@ -255,7 +262,7 @@ describe('group commit', () => {
     const [first, second] = term.takeAppendable(0, 0n)
     term.appendFailed(second as Appendable, 10)
     expect(term.seal(1_000, 0)).toBeUndefined()
-    term.appended(first as Appendable, 5n)
+    term.appended(first as Appendable, 5n, 0)
     expect(term.seal(1_000, 0)).toHaveLength(1)
   })
 
@@ -264,7 +271,7 @@ describe('group commit', () => {
     term.add(entry(), 0)
     expect(term.lingersUntilMs).toBeUndefined()
     const [first] = term.takeAppendable(0, 0n)
-    term.appended(first as Appendable, 5n)
+    term.appended(first as Appendable, 5n, 0)
     expect(term.lingersUntilMs).toBe(20)
   })
 
@@ -302,10 +309,37 @@ describe('appending again', () => {
   test('a frame that has landed waits until the loop has read past it', () => {
     const term = servingWith(1)
     const [item] = term.takeAppendable(0, 0n) as [Appendable]
-    term.appended(item, 7n)
+    term.appended(item, 7n, 0)
     for (const readTo of [0n, 6n, 7n]) expect(term.takeAppendable(0, readTo)).toEqual([])
     expect(term.takeAppendable(0, 8n)).toEqual([item])
     expect(item).toMatchObject({ outstanding: true, landedAt: undefined })
+  })
+
+  test('the first that has landed and is not read for long is appended once more: the log may have lost it', () => {
+    const term = servingWith(2)
+    const [first, second] = term.takeAppendable(0, 0n) as [Appendable, Appendable]
+    expect(term.missedAtMs).toBeUndefined()
+    term.appended(second, 8n, 100)
+    term.appended(first, 7n, 300)
+    expect([term.missedAtMs, term.takeAppendable(1_299, 0n)]).toEqual([1_300, []])
+    expect([term.takeAppendable(1_300, 0n), term.missedAtMs]).toEqual([[first], undefined])
+    // The next time it is waited for twice as long: the reader may only be behind.
+    term.appended(first, 9n, 1_400)
+    expect([term.missedAtMs, term.takeAppendable(3_399, 0n), term.takeAppendable(3_400, 0n)]).toEqual([
+      3_400,
+      [],
+      [first],
+    ])
+    term.counted(0)
+    expect([term.missedAtMs, term.takeAppendable(3_400, 0n)]).toEqual([1_100, [second]])
+  })
+
+  test('so is a barrier', () => {
+    const term = termOf()
+    expect(term.takeAppendable(0, 0n)).toEqual([term.barrier])
+    term.appended(term.barrier, 7n, 50)
+    expect([term.missedAtMs, term.takeAppendable(1_049, 0n)]).toEqual([1_050, []])
+    expect(term.takeAppendable(1_050, 0n)).toEqual([term.barrier])
   })
 
   test('while one waits out its pause, nothing behind it is appended', () => {
@@ -313,7 +347,7 @@ describe('appending again', () => {
     const [first, second, third] = term.takeAppendable(0, 0n) as [Appendable, Appendable, Appendable]
     term.appendFailed(third, 5)
     term.appendFailed(second, 40)
-    term.appended(first, 1n)
+    term.appended(first, 1n, 0)
     expect([term.retryAtMs, term.takeAppendable(39, 0n)]).toEqual([40, []])
     expect(term.takeAppendable(40, 0n)).toEqual([second, third])
     expect(term.retryAtMs).toBeUndefined()
@@ -322,7 +356,7 @@ describe('appending again', () => {
   test('a frame that was read too early goes out behind the one that it needs, in order', () => {
     const term = servingWith(2)
     const [first, second] = term.takeAppendable(0, 0n) as [Appendable, Appendable]
-    term.appended(second, 1n)
+    term.appended(second, 1n, 0)
     term.appendFailed(first, 30)
     expect(term.takeAppendable(29, 2n)).toEqual([])
     expect(seqs(term.takeAppendable(30, 2n))).toEqual([0, 1])
@@ -331,10 +365,10 @@ describe('appending again', () => {
   test('a frame that was read too early is not appended again while one before it is on its way: it could not count', () => {
     const term = servingWith(3)
     const [first, second, third] = term.takeAppendable(0, 0n) as [Appendable, Appendable, Appendable]
-    term.appended(second, 1n)
-    term.appended(third, 2n)
+    term.appended(second, 1n, 0)
+    term.appended(third, 2n, 0)
     expect(seqs(term.takeAppendable(0, 3n))).toEqual([])
-    term.appended(first, 4n)
+    term.appended(first, 4n, 0)
     expect(seqs(term.takeAppendable(0, 3n))).toEqual([1, 2])
   })
 
@@ -346,7 +380,7 @@ describe('appending again', () => {
       expect(item.failures).toBe(failures)
       expect(term.takeAppendable(0, 0n)).toEqual([item])
     }
-    term.appended(item, 1n)
+    term.appended(item, 1n, 0)
     expect(item.failures).toBe(0)
   })
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { KagamiError, type CommitLog, type LogBatch, type TokenLog } from '../../src/contract/index.js'
 import type { Assignment } from '../../src/engine/documents.js'
 import { decodeFrame, encodeEntries, encodeFrame, type BarrierFrame, type Frame } from '../../src/engine/frame.js'
-import type { KagamiEvents } from '../../src/index.js'
+import type { KagamiEvents, LimitOptions } from '../../src/index.js'
 import { Copy } from '../../src/runtime/copy.js'
 import { Events } from '../../src/runtime/events.js'
 import { settings } from '../../src/runtime/options.js'
@@ -152,6 +152,7 @@ interface Own {
   readonly everyEntries?: number
   readonly stateMachine?: () => Ledger
   readonly snapshotPlaces?: Semaphore
+  readonly limits?: LimitOptions
 }
 
 /** The copy on a node, whose member is named as the node and 1. */
@@ -173,7 +174,7 @@ async function copyOn(node: string, own: Own = {}) {
       snapshots: store,
       placement: evenPlacement(),
       stateMachine,
-      limits: { lookMs: 20, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 } },
+      limits: { lookMs: 20, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 }, ...own.limits },
       snapshotting: { everyEntries },
       seams: { logger },
     }),
@@ -289,6 +290,37 @@ test('so does a marker, on a copy that writes nothing else', async () => {
   expect(await settledAs(sync)).toBe('KAGAMI_TOKEN_FAILED')
   expect(copy.health().error).toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
   reads.release()
+})
+
+test('nothing hangs: what the log has taken, and loses before it is read, is appended again', async () => {
+  const reads = new HeldReads()
+  const { copy, write } = await primary({ reads, limits: { appendTimeoutMs: 200 } })
+  await write('one')
+  reads.hold()
+  const unread = end()
+  const entry = write('two')
+  await eventually(() => end() > unread, 'the log has taken it')
+  world.logs.loseTail(opened.address, 1)
+  reads.release()
+  expect(await entry).toMatchObject({ position: { index: 1 }, result: 2 })
+  expect([copy.role, copy.health().error]).toEqual(['primary', undefined])
+})
+
+test('S4: what a reader that is far behind was taken to have lost is applied once', async () => {
+  const reads = new HeldReads()
+  const { copy, write } = await primary({ reads, limits: { appendTimeoutMs: 200 } })
+  await write('one')
+  reads.hold()
+  const unread = end()
+  const two = write('two')
+  await eventually(() => end() === unread + 1n, 'the log has taken one')
+  const three = write('three')
+  // Both, and the first of them once more.
+  await eventually(() => end() >= unread + 3n, 'it is appended again')
+  reads.release()
+  expect(await Promise.all([two, three])).toMatchObject([{ result: 2 }, { result: 3 }])
+  await eventually(() => (copy.health().ignored['duplicate'] ?? 0) > 0, 'the other is a duplicate')
+  expect(copy.next).toEqual({ incarnation: 1, index: 3 })
 })
 
 test('S1: a reader that was cut off begins again at its anchor: what the log has lost meanwhile may have been written anew', async () => {
