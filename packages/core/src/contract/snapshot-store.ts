@@ -3,7 +3,8 @@
  * core adds checksums of its own to every block (and checks them on the way back), so a store may be simple;
  * but what it has published must stay, whole, until it is deleted.
  *
- * A call that takes and gives no chunk, and has no answer, for `limits.stallTimeoutMs` is given up: its signal aborts, and it must then free what it holds.
+ * A call that takes and gives no chunk, and has no answer, for `limits.stallTimeoutMs` is given up: its signal aborts, and it must then free what it holds. `list`
+ * may be given up sooner, and asked again. A node asks for at most 64 listings at a time for its restores, besides those in their places.
  */
 import type { Adapter, CallOptions } from './adapter.js'
 

@@ -74,7 +74,7 @@ export interface LimitOptions {
   readonly restoreTimeoutMs?: number
   /**
    * How long taking a snapshot, or restoring one, may stand still until it is given up and tried again, in milliseconds: no chunk was given or taken, and no
-   * call answered. At least 100. @default 60_000
+   * call answered. Where snapshots are listed for a restore, two seconds are enough at first, and twice as long each further time. At least 100. @default 60_000
    */
   readonly stallTimeoutMs?: number
 }

@@ -33,6 +33,7 @@ import {
 import { CopyProgress } from './copy-progress.js'
 import { CopyRole, type RoleHooks } from './copy-role.js'
 import type { Events } from './events.js'
+import type { Listings } from './listings.js'
 import { LogReader, type LogListener } from './log-reader.js'
 import { MarkerQueue } from './marker-queue.js'
 import { MAX_TOKEN_BYTES, type Settings } from './options.js'
@@ -52,6 +53,7 @@ export interface CopyContext<R, C> {
   readonly events: Events
   readonly verified: VerifiedRecord
   readonly snapshotPlaces: Semaphore
+  readonly listings: Listings
   readonly restorePlaces: Semaphore
   /** This node's member; undefined while it has no session. */
   member(): string | undefined
@@ -186,6 +188,7 @@ export class Copy<R, C> {
         settings,
         commitLog: context.commitLog,
         store: context.store,
+        listings: context.listings,
         restorePlaces: context.restorePlaces,
         progress: this.#progress,
         events,

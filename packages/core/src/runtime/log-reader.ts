@@ -25,6 +25,7 @@ import {
 import { asFailure, diverged, lostTail, replaced, unopened } from './copy-errors.js'
 import type { CopyProgress } from './copy-progress.js'
 import type { Events } from './events.js'
+import type { Listings } from './listings.js'
 import type { Settings } from './options.js'
 import { matchesAnchor, restoreCopy, type Anchor, type RestoredCopy } from './restorer.js'
 import { backoffMs, sleep, type Semaphore } from './waiting.js'
@@ -68,6 +69,8 @@ export interface LogReaderContext<R, C> {
   readonly settings: Settings<R, C>
   readonly commitLog: CommitLog
   readonly store: SnapshotStore
+  /** Of the same store. */
+  readonly listings: Listings
   readonly restorePlaces: Semaphore
   readonly progress: CopyProgress
   readonly events: Events
@@ -162,7 +165,7 @@ export class LogReader<R, C> {
   }
 
   async #restore(log: TokenLog, signal: AbortSignal): Promise<void> {
-    const { token, incarnation, settings, store, events, progress, restorePlaces } = this.#context
+    const { token, incarnation, settings, store, listings, events, progress, restorePlaces } = this.#context
     const { limits, seams } = settings
     const { clock, random, logger } = seams
     const startedMs = clock.monotonicMs()
@@ -176,6 +179,7 @@ export class LogReader<R, C> {
       },
       log,
       store,
+      listings,
       newMachine: () => this.#context.newMachine(),
       clock,
       random,

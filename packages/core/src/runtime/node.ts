@@ -25,6 +25,7 @@ import { Events } from './events.js'
 import { handOver, type HandoverContext } from './handover.js'
 import { Holdings } from './holdings.js'
 import { impatientLog, impatientStore } from './impatient.js'
+import { Listings } from './listings.js'
 import { Membership } from './membership.js'
 import { checkListener, methodOptions, tokenName, tokenSettings } from './method-options.js'
 import { NodeLife } from './node-life.js'
@@ -115,6 +116,7 @@ class Node<R, C> implements Kagami<R, C> {
         events: this.#events,
         verified: new VerifiedRecord(() => this.#membership.requireSession()),
         snapshotPlaces: new Semaphore(settings.snapshotsAtOnce),
+        listings: new Listings(settings.snapshots, seams.clock),
         restorePlaces: new Semaphore(RESTORES_AT_ONCE),
         member: () => this.#membership.member,
         leaseHeld: () => this.#membership.leaseHeld,

@@ -18,6 +18,7 @@ import {
 import { emptyState, type CopyState } from '../engine/admission.js'
 import { recordChecksum } from '../engine/frame.js'
 import { coverage, newestFirst } from '../engine/snapshot-policy.js'
+import type { Listings } from './listings.js'
 import { findOpening, type Opening } from './opening.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { unlessStalled, type Movement } from './stall.js'
@@ -47,6 +48,8 @@ export interface RestoreContext<R, C> {
   readonly assigned: () => { readonly epoch: number; readonly entries: number }
   readonly log: TokenLog
   readonly store: SnapshotStore
+  /** Of the same store. */
+  readonly listings: Listings
   readonly newMachine: () => StateMachine<R, C>
   readonly clock: Clock
   readonly random: Random
@@ -57,7 +60,7 @@ export interface RestoreContext<R, C> {
   readonly maxBatchBytes: number
   /** What has not moved on for so long is given up, and its place given back. */
   readonly stallTimeoutMs: number
-  /** Restores of this node that work at once; a place is given back while one waits. */
+  /** Restores of this node that work at once; none is held while one waits, or lists the snapshots. */
   readonly places: Semaphore
   readonly onProgress: (progress: {
     readonly snapshot: string | undefined
@@ -80,8 +83,7 @@ export async function restoreCopy<R, C>(context: RestoreContext<R, C>): Promise<
   const startedMs = clock.monotonicMs()
   let before: string | undefined
   for (let attempt = 0; ; attempt++) {
-    const release = await context.places.acquire(signal)
-    const found = await attemptRestore(context).finally(release)
+    const found = await attemptRestore(context, attempt)
     if ('machine' in found) return found
     const patient = clock.monotonicMs() - startedMs < context.patienceMs
     if (found.beyond !== undefined) {
@@ -123,10 +125,39 @@ interface NothingFound {
   readonly beyond: SnapshotRef | undefined
 }
 
-async function attemptRestore<R, C>(context: RestoreContext<R, C>): Promise<RestoredCopy<R, C> | NothingFound> {
+/** How long an attempt waits at first for a store that answers nobody, before it looks what the log holds alone. Each further one waits twice as long. */
+const FIRST_LISTING_MS = 2_000
+
+/** After so long a wait for a place, what was listed may have been replaced and deleted. */
+const OUTDATED_MS = 1_000
+
+async function attemptRestore<R, C>(
+  context: RestoreContext<R, C>,
+  attempt: number,
+): Promise<RestoredCopy<R, C> | NothingFound> {
+  const { clock, listings, places, signal, stallTimeoutMs, token } = context
+  const patienceMs = Math.min(stallTimeoutMs, FIRST_LISTING_MS * 2 ** attempt)
+  const listed = await listSnapshots(context, () => listings.list(token, { patienceMs, signal }))
+  const askedMs = clock.monotonicMs()
+  const release = await places.acquire(signal)
+  try {
+    // What could not be listed stays so: it claims nothing that may have changed, and a place is not for waiting.
+    const outdated = listed.hindrance === undefined && clock.monotonicMs() - askedMs >= OUTDATED_MS
+    return await restoreFrom(
+      context,
+      outdated ? await listSnapshots(context, () => listings.renew(token, signal)) : listed,
+    )
+  } finally {
+    release()
+  }
+}
+
+/** Listed before the bounds are asked, or a snapshot published in between would seem to lie beyond the log's end. */
+async function restoreFrom<R, C>(
+  context: RestoreContext<R, C>,
+  listed: Listed,
+): Promise<RestoredCopy<R, C> | NothingFound> {
   const { log, incarnation } = context
-  // Listed before the bounds are asked, or a snapshot published in between would seem to lie beyond the log's end.
-  const listed = await listSnapshots(context)
   const range = await whileMoving(context, 'asking for the bounds of the log', ({ signal }) => log.range({ signal }))
   const relevant = listed.refs.map((ref) => ({ ref, covered: coverage(ref, incarnation, log.identity, range) }))
   const beyond = relevant.find(({ covered }) => covered === 'beyond')?.ref
@@ -171,11 +202,12 @@ interface Listed {
 }
 
 /** An unreachable store is no reason to fail, nor to wait for ever when the log still holds everything. */
-async function listSnapshots<R, C>(context: RestoreContext<R, C>): Promise<Listed> {
-  const { store, token, logger, signal } = context
+async function listSnapshots<R, C>(
+  { token, logger, signal }: RestoreContext<R, C>,
+  list: () => Promise<readonly SnapshotRef[]>,
+): Promise<Listed> {
   try {
-    const refs = await whileMoving(context, 'listing the snapshots', (movement) => store.list(token, movement))
-    return { refs: newestFirst(refs), hindrance: undefined }
+    return { refs: newestFirst(await list()), hindrance: undefined }
   } catch (error) {
     signal.throwIfAborted()
     logger.warn(`the snapshots of '${token}' can't be listed; trying the log alone, then again`, { error })

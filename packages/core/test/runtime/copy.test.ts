@@ -5,9 +5,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { KagamiError, type CommitLog, type LogBatch, type TokenLog } from '../../src/contract/index.js'
 import type { Assignment } from '../../src/engine/documents.js'
 import { decodeFrame, encodeEntries, encodeFrame, type BarrierFrame, type Frame } from '../../src/engine/frame.js'
-import type { KagamiEvents, LimitOptions } from '../../src/index.js'
+import { systemSeams, type KagamiEvents, type LimitOptions } from '../../src/index.js'
 import { Copy } from '../../src/runtime/copy.js'
 import { Events } from '../../src/runtime/events.js'
+import { Listings } from '../../src/runtime/listings.js'
 import { settings } from '../../src/runtime/options.js'
 import type { VerifiedRecord } from '../../src/runtime/verified-record.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
@@ -185,6 +186,7 @@ async function copyOn(node: string, own: Own = {}) {
       add: (_token: string, _incarnation: number, id: string) => Promise.resolve(new Set([...verified, id])),
     } as unknown as VerifiedRecord,
     snapshotPlaces,
+    listings: new Listings(store, systemSeams().clock),
     restorePlaces: new Semaphore(1),
     member: () => `${node}1`,
     leaseHeld: () => true,

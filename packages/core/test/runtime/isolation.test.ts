@@ -154,6 +154,31 @@ describe('one dead store delays no token', () => {
     mend()
   })
 
+  test('a store that does not list: a node that starts anew restores all from the log alone, and asks for few at once', async () => {
+    await using cluster = new TestCluster()
+    const a = await cluster.start('a', { limits })
+    const many = Array.from({ length: 112 }, (_, i) => `token-${i}`)
+    const tokens = await Promise.all(many.map((name) => a.token(name, { replicas: 0, primary: 'self' })))
+    await Promise.all(tokens.map((token) => token.replicate(bytes(token.name))))
+    await cluster.stop('a')
+    let asked = 0
+    let most = 0
+    const snapshots = delegate<SnapshotStore>(cluster.world.snapshotStore(), {
+      list: (...[, { signal }]: Parameters<SnapshotStore['list']>) => {
+        most = Math.max(most, ++asked)
+        return hang(signal).finally(() => (asked -= 1))
+      },
+    })
+    const again = cluster.make('a', { limits: { ...limits, stallTimeoutMs: 3_600_000 }, snapshots })
+    cluster.nodes.set('a', again)
+    const restored = new Set<string>()
+    again.on('restored', ({ token }) => restored.add(token))
+    await again.start()
+    await eventually(() => restored.size === many.length, 'all are restored')
+    // For restores, and for the controller's looks for newer incarnations.
+    expect(most).toBeLessThanOrEqual(64 + 32)
+  })
+
   test('a store that is out of reach: new tokens are refused, and new copies are made from the log alone', async () => {
     await using cluster = new TestCluster()
     const a = await cluster.start('a', often)

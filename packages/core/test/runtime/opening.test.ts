@@ -7,6 +7,7 @@ import { admit, emptyState } from '../../src/engine/admission.js'
 import { encodeFrame, type Frame } from '../../src/engine/frame.js'
 import { systemSeams } from '../../src/index.js'
 import { findOpening } from '../../src/runtime/opening.js'
+import { Listings } from '../../src/runtime/listings.js'
 import { restoreCopy } from '../../src/runtime/restorer.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
 import { metaOf } from '../engine/snapshots.js'
@@ -179,6 +180,7 @@ async function restore(
     assigned: () => ({ epoch, entries }),
     log: opened,
     store: looked,
+    listings: new Listings(looked, clock),
     newMachine: () => new Ledger(),
     clock: { ...clock, monotonicMs: () => looks * LOOK_MS },
     random,
