@@ -2,6 +2,7 @@
  * The files of one log as they lie in its folder: which there are, where the log begins, and what is deleted. Knows no
  * records.
  */
+import { statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { closeFile, linkNew, namesIn, openFile, read, removeFile, syncFolder, writeNew } from './disk.js'
@@ -49,19 +50,9 @@ export class Chain {
   }
 
   async #load(): Promise<void> {
-    const names = await namesIn(this.folder)
-    const known = new Map(this.#segments.map((segment) => [segment.base, segment]))
-    const segments: Segment[] = []
-    for (const name of names ?? []) {
-      const base = baseOf(name)
-      if (base !== undefined) {
-        const segment = known.get(base) ?? (await this.#read(base))
-        if (segment !== undefined) segments.push(segment)
-      }
-      const marker = markerPattern.exec(name)?.[1]
-      if (marker !== undefined) this.#marker = Math.max(this.#marker, Number.parseInt(marker, 16))
-    }
-    const last = segments.sort((a, b) => a.base - b.base).at(-1)
+    const { segments, marker } = await this.#list(this.#segments)
+    this.#marker = Math.max(this.#marker, marker)
+    const last = segments.at(-1)
     if (last === undefined || last.identity !== (this.#segments[0]?.identity ?? last.identity))
       throw gone({ path: this.folder })
     for (const segment of this.#segments) if (segment.base < segments[0]!.base) this.#dropped(segment)
@@ -70,34 +61,57 @@ export class Chain {
 
   /** Whether the log in the folder is still the one that was loaded. */
   async isCurrent(): Promise<boolean> {
-    for (const name of (await namesIn(this.folder)) ?? []) {
-      const base = baseOf(name)
-      const segment = base === undefined ? undefined : await this.#read(base)
-      if (segment !== undefined) return segment.identity === this.last.identity
+    const { segments } = await this.#list([])
+    return segments[0]?.identity === this.last.identity
+  }
+
+  /** What lies in the folder: its files, in order, and the highest start. Looks into those alone that are not known. */
+  async #list(given: readonly Segment[]): Promise<{ readonly segments: Segment[]; readonly marker: number }> {
+    const known = new Map(given.map((segment) => [segment.base, segment]))
+    for (;;) {
+      const names = (await namesIn(this.folder)) ?? []
+      const bases = names.flatMap((name) => baseOf(name) ?? [])
+      const segments: Segment[] = []
+      for (const base of bases) {
+        const segment = known.get(base) ?? (await this.#read(base))
+        if (segment !== undefined) segments.push(segment)
+      }
+      // A file that was truncated away since it was listed: its successor may have been begun after that.
+      if (segments.length < bases.length) continue
+      const markers = names.map((name) => Number.parseInt(markerPattern.exec(name)?.[1] ?? '0', 16))
+      return { segments: segments.sort((a, b) => a.base - b.base), marker: Math.max(0, ...markers) }
     }
-    return false
   }
 
-  /** The file that holds an offset, which may lie in the gap before the file's first record. */
+  /** The last file before which there is nothing at or above the offset: what lies there, or comes next, is in it. */
   holding(offset: number): Segment {
-    return this.#segments.findLast((segment) => segment.base <= offset) ?? this.#segments[0]!
+    return this.#segments.findLast((segment) => segment.dataEnd <= offset) ?? this.#segments[0]!
   }
 
-  /** The file that follows a sealed one, where it is there. */
-  async following(base: number): Promise<Segment | undefined> {
-    const find = (): Segment | undefined => this.#segments.find((segment) => segment.base === base)
-    if (find() === undefined) await this.load()
-    return find()
-  }
-
-  /** Begins the next file, unless somebody has. What lies before it must be synced. */
-  extend(header: Omit<Segment, 'path'>): Promise<Segment> {
+  /**
+   * Begins the next file, unless somebody has, and gives the last one. What lies before it must be synced; `stands` tells whether the file before it has its name still.
+   */
+  extend(header: Omit<Segment, 'path'>, stands: () => boolean): Promise<Segment> {
     return this.#turn.run(async () => {
       await createSegment(this.folder, this.#scratch(), header)
       const segment = { ...header, path: segmentPath(this.folder, header.base) }
-      if (this.last.base < header.base) this.#segments.push(segment)
-      return segment
+      // Files are deleted in order, so while the one before is there, no file of this name has been.
+      if (stands()) {
+        if (this.last.base < header.base) this.#segments.push(segment)
+        return this.last
+      }
+      await this.#load()
+      if (this.last.base > header.base) await this.#takeBack(segment)
+      return this.last
     })
+  }
+
+  /** Deletes a file that had come and gone before it was made here: the log goes on behind it, though nobody has sealed it. */
+  async #takeBack(segment: Segment): Promise<void> {
+    const size = statSync(segment.path, { throwIfNoEntry: false })?.size ?? 0
+    if (size > segmentHeaderBytes) return
+    await removeFile(segment.path)
+    this.#segments = this.#segments.filter(({ base }) => base !== segment.base)
   }
 
   /**

@@ -58,7 +58,8 @@ export class Cursor {
     const cursor = new Cursor(journal, files, from)
     if (from >= journal.end || cursor.#position === segmentHeaderBytes) return cursor
     // An offset need not be where a record begins. Only the way from the file's beginning tells for certain where one does.
-    if (!beginsRecord(await cursor.#bytes(beginBytes))) cursor.#position = segmentHeaderBytes
+    const bytes = await cursor.#bytes(beginBytes)
+    if (bytes !== undefined && !beginsRecord(bytes)) cursor.#position = segmentHeaderBytes
     return cursor
   }
 
@@ -81,7 +82,12 @@ export class Cursor {
         continue
       }
       if (this.#rest.byteLength < need) {
-        this.#rest = await this.#bytes(Math.min(left, Math.max(need, wanted)))
+        const bytes = await this.#bytes(Math.min(left, Math.max(need, wanted)))
+        if (bytes === undefined) {
+          need = 1
+          continue
+        }
+        this.#rest = bytes
         if (this.#rest.byteLength < need) throw lostTail(this.#segment, this.#position + need)
       }
       const parsed = parseOrTell(this.#segment, this.#rest, this.#position, this.#badFrom, this.#file(), maxBytes)
@@ -107,9 +113,10 @@ export class Cursor {
     const { base } = this.#segment
     const records: LogRecord[] = []
     for (const record of parsed.records) {
-      if (base + record.from < this.#from) continue
-      records.push({ offset: BigInt(base + record.from), bytes: record.payload })
-      this.#next = base + record.to
+      this.#next = Math.max(this.#next, base + record.to)
+      if (base + record.from >= this.#from) {
+        records.push({ offset: BigInt(base + record.from), bytes: record.payload })
+      }
     }
     return records
   }
@@ -124,21 +131,23 @@ export class Cursor {
 
   /** Goes on in the file behind the seal that was read just now. */
   async #follow(): Promise<void> {
-    const { chain } = this.#journal
-    const base = this.#segment.base + this.#position
-    let segment = await chain.following(base)
-    if (segment === undefined) {
-      this.#refuseTruncated()
-      // Files that hold nothing are deleted as soon as what is below them is.
-      segment = chain.segments.find((other) => other.base > base && other.dataEnd <= this.#next)
-    }
-    if (segment === undefined) throw lostTail(this.#segment, this.#position)
+    if (this.#enterNext()) return
+    await this.#journal.chain.load()
+    this.#refuseTruncated()
+    if (!this.#enterNext()) throw lostTail(this.#segment, this.#position)
+  }
+
+  /** Goes on where all is that has not been given out; false where that is no later file, as far as is known. To be called when the present one has nothing more. */
+  #enterNext(): boolean {
+    const segment = this.#journal.chain.holding(this.#next)
+    if (segment.base <= this.#segment.base) return false
     this.#files.forget(this.#segment)
     this.#segment = segment
     this.#position = segmentHeaderBytes
     this.#badFrom = undefined
     this.#sealed = false
     this.#rest = Buffer.alloc(0)
+    return true
   }
 
   #refuseTruncated(): void {
@@ -146,7 +155,8 @@ export class Cursor {
     if (this.#next < start) throw truncated(this.#journal, this.#next)
   }
 
-  async #bytes(length: number): Promise<Buffer> {
+  /** What lies at the position; undefined where the file had been read, and was truncated away before its seal was: then it goes on in the next one. */
+  async #bytes(length: number): Promise<Buffer | undefined> {
     const recent = this.#journal.recent
     if (recent?.segment.base === this.#segment.base && recent.position <= this.#position) {
       const at = this.#position - recent.position
@@ -163,7 +173,9 @@ export class Cursor {
       if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
       await this.#journal.chain.load()
       this.#refuseTruncated()
-      throw error
+      // All that it held is below the log's start, and has been given out.
+      if (!this.#enterNext()) throw error
+      return undefined
     }
   }
 }

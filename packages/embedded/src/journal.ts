@@ -3,7 +3,7 @@
  * up to where everything is durable, and wakes readers. Holds no lock that another process could wait for: appending is one
  * write at the file's end, which the kernel puts in order, so a process that is frozen or killed at any point blocks nobody.
  */
-import { KagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import { Chain } from './chain.js'
 import { sync, write } from './disk.js'
 import { isFull, logError, storeFull } from './errors.js'
@@ -137,7 +137,7 @@ export class Journal {
       await this.chain.load()
       // No room for the next file: what there is can be read all the same.
       await this.#tail.advance().then(() => (this.#unsure = false), unlessFull)
-      await this.#syncTail()
+      await this.#atTail(() => this.#syncTail())
     })
   }
 
@@ -148,7 +148,7 @@ export class Journal {
       const target = Math.min(before, this.end)
       const large = this.#tail.position > maxEmptyBytes + segmentHeaderBytes
       // On a full disk there is no room for another file, until what lies below has been deleted.
-      if (target >= this.#tail.dataEnd && large) await this.#roll().catch(unlessFull)
+      if (target >= this.#tail.dataEnd && large) await this.#atTail(() => this.#roll()).catch(unlessFull)
       await this.chain.truncate(target)
     })
     this.#tell()
@@ -229,7 +229,7 @@ export class Journal {
       if (attempt === maxAttempts) throw new Error(`records can't be read back after ${attempt} writes`)
       if (this.#unsure) await this.#tail.advance()
       this.#unsure = true
-      const offsets = await this.#writeOnce(waiting)
+      const offsets = await this.#atTail(() => this.#writeOnce(waiting))
       this.#unsure = false
       const landed = waiting.filter(({ record }) => offsets.has(nonceOf(record)))
       for (const { record, resolve } of landed) resolve(offsets.get(nonceOf(record))!)
@@ -241,6 +241,21 @@ export class Journal {
     }
     // A failure is no append's: the next one tries again.
     if (this.#tail.position >= this.#store.settings.segmentBytes) await this.#roll().catch(() => undefined)
+  }
+
+  /**
+   * Does what begins with opening the last file; once more where others have sealed it, and truncated it away, since this process has looked.
+   * @throws KAGAMI_LOG_REPLACED when the log itself is gone, or another one
+   */
+  async #atTail<T>(task: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await task()
+      } catch (error) {
+        if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
+        await this.#tail.advance()
+      }
+    }
   }
 
   /** The offsets of the records that landed: all of them, unless another process sealed the file just before. */

@@ -49,16 +49,13 @@ export class Tail {
     for (;;) {
       try {
         if (!this.#sealed) await this.#files.use(this.segment, (fd) => this.#parseFile(fd, found))
+        if (!this.#sealed) return
+        await this.#follow()
       } catch (error) {
         if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
         // Or it was sealed and truncated away before this process could read the seal.
-        await this.#chain.load()
-        if (this.#chain.last.base <= this.segment.base) throw error
-        this.#enter(this.#chain.last)
-        continue
+        if (!(await this.#enterLast())) throw error
       }
-      if (!this.#sealed) return
-      await this.#follow()
     }
   }
 
@@ -101,18 +98,28 @@ export class Tail {
     if (!named) throw gone(this.segment)
   }
 
+  /** Goes on in the log's last file: those between hold nothing of this process's, and are durable. Begins it where there is none behind the seal. */
   async #follow(): Promise<void> {
-    const base = this.segment.base + this.position
-    let next = await this.#chain.following(base)
-    if (next === undefined && this.#chain.last.base < base) {
-      // Whatever lies in a file that has a successor must be durable: nobody syncs it again.
-      await this.#files.use(this.segment, (fd) => this.#syncs.run(() => sync(fd)))
-      next = await this.#chain.extend({ identity: this.segment.identity, base, dataEnd: this.dataEnd })
-    }
-    // The successor was truncated away too: so was everything in it.
     const left = this.segment
-    this.#enter(next ?? this.#chain.holding(base))
+    if (!(await this.#enterLast())) {
+      const header = { identity: left.identity, base: left.base + this.position, dataEnd: this.dataEnd }
+      const last = await this.#files.use(left, async (fd) => {
+        // Whatever lies in a file that has a successor must be durable: nobody syncs it again.
+        await this.#syncs.run(() => sync(fd))
+        return this.#chain.extend(header, () => stateOf(fd).named)
+      })
+      this.#enter(last)
+    }
     this.#files.forget(left)
+  }
+
+  /** False where there is no file behind this one. */
+  async #enterLast(): Promise<boolean> {
+    await this.#chain.load()
+    const { last } = this.#chain
+    if (last.base <= this.segment.base) return false
+    this.#enter(last)
+    return true
   }
 
   #enter(segment: Segment): void {

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommitLog, LogBatch, TokenLog } from '@kagami/core/contract'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -22,6 +22,12 @@ async function appendTexts(log: TokenLog, texts: readonly string[]): Promise<big
 }
 
 const numbered = (count: number, prefix = 'r'): string[] => Array.from({ length: count }, (_, i) => `${prefix}${i}`)
+
+/** What this process has open, as the system calls it. */
+async function openPaths(): Promise<string[]> {
+  const descriptors = await readdir('/proc/self/fd')
+  return Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+}
 
 async function reopened(dir: string, address: string): Promise<TokenLog> {
   return openLog((await startNode(dir, 'later')).log, 'orders', address)
@@ -107,6 +113,93 @@ describe('a log of many files', () => {
     }
     await expect(rest()).rejects.toMatchObject({ code: 'KAGAMI_LOG_TRUNCATED' })
     expect(seen.length).toBeLessThan(37)
+  })
+
+  /** A log of which node b has sealed and deleted the file that node a was at the end of. */
+  async function emptiedElsewhere() {
+    const dir = await testFolder()
+    // What is appended fits into one file, so that it is the truncation that begins another.
+    const [a, b] = [await startNode(dir, 'a'), await startNode(dir, 'b')]
+    const handle = await openLog(a.log)
+    for (let i = 0; i < 10; i++) await handle.append(large(`r${i}`), options)
+    const { end } = await handle.range(options)
+    const other = await openLog(b.log, 'orders', handle.address)
+    const empty = async (): Promise<void> => {
+      const [file] = await filesOf(dir, handle.address)
+      await other.truncate(end, options)
+      expect(await filesOf(dir, handle.address)).not.toContain(file)
+      // Until node a has heard of it, and has let go of what it had open.
+      while ((await openPaths()).includes(`${file!} (deleted)`)) await pause(1)
+    }
+    return { dir, handle, other, end, empty }
+  }
+
+  it('takes an append at the end of a file that another node has sealed and deleted', async () => {
+    const { handle, other, end, empty } = await emptiedElsewhere()
+    await empty()
+    const offset = await handle.append(large('later'), options)
+    expect(offset).toBeGreaterThanOrEqual(end)
+    expect((await readAll(other, end)).map((record) => record.offset)).toEqual([offset])
+  })
+
+  it.each(['its own node', 'another node'])('is read on behind such a file, when %s appends', async (whose) => {
+    const { handle, other, end, empty } = await emptiedElsewhere()
+    // Looks so seldom that it hears of the next record, and not of what has become of the file.
+    const reading = handle.read(end, { ...options, lookMs: 60_000, maxBatchBytes: 65_536 })[Symbol.asyncIterator]()
+    expect((await reading.next()).value).toMatchObject({ records: [], end })
+    const next = reading.next()
+    await empty()
+    const offset = await (whose === 'another node' ? other : handle).append(large('later'), options)
+    expect((await next).value).toMatchObject({ records: [{ offset }] })
+    await reading.return?.()
+  })
+
+  it('S8: is read on, and from its start, where a file is left over below its start', async () => {
+    const { dir, handle, other, end, empty } = await emptiedElsewhere()
+    const reading = handle.read(end, { ...options, lookMs: 60_000, maxBatchBytes: 65_536 })[Symbol.asyncIterator]()
+    await reading.next()
+    const next = reading.next()
+    await empty()
+    const [passing] = await filesOf(dir, handle.address)
+    const header = (await readFile(passing!)).subarray(0, segmentHeaderBytes)
+    // Sealed, and deleted with all that it held, which the reader has been given.
+    for (let i = 0; i < 8; i++) await other.append(large(`s${i}`), options)
+    const { end: later } = await other.range(options)
+    for (let batch = (await next).value as LogBatch; batch.next < later;)
+      batch = (await reading.next()).value as LogBatch
+    const waiting = reading.next()
+    await other.truncate(later, options)
+    await writeFile(passing!, header)
+    const offset = await other.append(large('last'), options)
+    const { value } = await waiting
+    expect((value as LogBatch).records).toMatchObject([{ offset }])
+    await reading.return?.()
+    for (const node of [handle, other, await reopened(dir, handle.address)]) {
+      expect((await readAll(node, later)).map((record) => record.offset)).toEqual([offset])
+    }
+    // The next truncation takes it away.
+    expect(await filesOf(dir, handle.address)).toContain(passing)
+    await other.truncate(offset, options)
+    expect(await filesOf(dir, handle.address)).not.toContain(passing)
+  })
+
+  it('tells its bounds and is truncated, while another node begins files and deletes them', async () => {
+    const { handle, other, empty } = await emptiedElsewhere()
+    await empty()
+    let over = false
+    const emptying = (async () => {
+      while (!over) {
+        for (let i = 0; i < 8; i++) await other.append(large('more'), options)
+        await other.truncate((await other.range(options)).end, options)
+      }
+    })()
+    for (let i = 0; i < 100; i++) {
+      const { start, end } = await handle.range(options)
+      expect(end).toBeGreaterThanOrEqual(start)
+      if (i % 10 === 0) await handle.truncate(start, options)
+    }
+    over = true
+    await emptying
   })
 
   it('loses nothing while appends, truncation and readers of several nodes go on at once', async () => {

@@ -1,0 +1,100 @@
+/** The end of a log, where others move it on in the middle of a step. */
+import { appendFile, mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { Chain } from '../src/chain.js'
+import { Gate } from '../src/gate.js'
+import { OpenFiles } from '../src/open-files.js'
+import { encodeRecord, recordTypes } from '../src/record.js'
+import { createSegment, seedOf, segmentHeaderBytes, segmentPath } from '../src/segment.js'
+import { Tail } from '../src/tail.js'
+import { testFolder } from './support.js'
+
+const identity = '0123456789abcdef'.repeat(2)
+const seed = seedOf(identity)
+
+/** A gate that lets others do something before it lets the next task through. */
+class HeldGate extends Gate {
+  before: () => Promise<void> = () => Promise.resolve()
+
+  override async run<T>(task: () => Promise<T>): Promise<T> {
+    await this.before()
+    return super.run(task)
+  }
+}
+
+/** A log of one file, which holds a record and is sealed, as two processes see it: what the first does next is to begin the second file. */
+async function sealed() {
+  const dir = await testFolder()
+  const folder = join(dir, 'log')
+  await mkdir(folder)
+  let scratches = 0
+  const scratch = (): string => join(dir, `scratch-${scratches++}`)
+  await createSegment(folder, scratch(), { base: 0, dataEnd: 0, identity })
+  const record = encodeRecord(Buffer.from('one'), { type: recordTypes.data, nonce: 1n, synced: 0, seed })
+  const seal = encodeRecord(new Uint8Array(0), { type: recordTypes.seal, nonce: 2n, synced: 0, seed })
+  await appendFile(segmentPath(folder, 0), Buffer.concat([record, seal]))
+  const dataEnd = segmentHeaderBytes + record.byteLength
+  const base = dataEnd + seal.byteLength
+  const files = new OpenFiles(10)
+  onTestFinished(() => files.close())
+  const process = async (): Promise<Chain> => {
+    const chain = new Chain(folder, scratch, (segment) => files.forget(segment))
+    await chain.load()
+    return chain
+  }
+  const gate = new HeldGate(1)
+  const tail = new Tail(await process(), files, gate, seed)
+  const other = await process()
+  /** The other process begins the file behind the last one. */
+  const extend = (next: number): Promise<unknown> =>
+    other.extend({ identity, base: next, dataEnd: next === base ? dataEnd : next - 10 }, () => true)
+  const left = async (): Promise<string[]> => (await readdir(folder)).filter((name) => name.endsWith('.log')).sort()
+  const name = (at: number): string => segmentPath('', at)
+  return { tail, gate, other, base, extend, left, name }
+}
+
+it('S1: a file that has come and gone since is not begun again: what was appended to it would be lost', async () => {
+  const { tail, gate, other, base, extend, left, name } = await sealed()
+  gate.before = async () => {
+    await extend(base)
+    await extend(base + 1000)
+    await other.truncate(base + 990)
+  }
+  await tail.advance()
+  expect(tail.segment.base).toBe(base + 1000)
+  expect(await left()).toEqual([name(base + 1000)])
+})
+
+it('one that others have begun, and whose predecessor is gone, is the end of the log', async () => {
+  const { tail, gate, other, base, extend, left, name } = await sealed()
+  gate.before = async () => {
+    await extend(base)
+    await other.truncate(base - 40)
+  }
+  await tail.advance()
+  expect(tail.segment.base).toBe(base)
+  expect(await left()).toEqual([name(base)])
+})
+
+it('one that others have begun, and gone on from, while its predecessor is there, is entered: its own seal leads on', async () => {
+  const { tail, gate, base, extend, left, name } = await sealed()
+  gate.before = async () => {
+    await extend(base)
+    await extend(base + 1000)
+  }
+  await tail.advance()
+  expect(tail.segment.base).toBe(base)
+  expect(await left()).toEqual([name(0), name(base), name(base + 1000)])
+})
+
+it('S1: a file that is left over below the log’s end is not taken for it', async () => {
+  const { tail, other, base, extend } = await sealed()
+  await extend(base)
+  await extend(base + 1000)
+  await other.truncate(base + 990)
+  // Whoever made it was killed before it could be taken back.
+  await extend(base)
+  await tail.advance()
+  expect(tail.segment.base).toBe(base + 1000)
+})
