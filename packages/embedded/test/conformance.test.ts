@@ -1,7 +1,7 @@
 /** The commit log and the coordinator keep every clause of the contracts, on a small disk of their own. */
 import { mkdir, readdir, rm, stat, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
-import { truncateSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { commitLogSuite, coordinatorSuite } from '@kagami/testkit'
 import { describe, it } from 'vitest'
 import { embedded } from '../src/index.js'
@@ -73,7 +73,7 @@ commitLogSuite(runner, {
 })
 
 coordinatorSuite(runner, {
-  capabilities: { outage: true, fill: true, partition: true, expire: true, wipe: true },
+  capabilities: { outage: true, fill: true, partition: true, expire: true, wipe: true, damage: true },
   timing: { patienceMs: 8_000 },
   setup: async () => {
     const disk = await mountTmpfs(16)
@@ -96,6 +96,16 @@ coordinatorSuite(runner, {
       },
       wipe: async () => {
         await rm(join(rootOf(folder.path), 'documents'), { recursive: true })
+      },
+      damage: async (name: string) => {
+        const documents = join(rootOf(folder.path), 'documents')
+        const versions = (await readdir(documents, { recursive: true }))
+          .filter((file) => basename(file).startsWith(`${name.replace('/', '+')}@`))
+          .sort((a, b) => Number(a.split('@').at(-1)) - Number(b.split('@').at(-1)))
+        const newest = join(documents, versions.at(-1)!)
+        const bytes = readFileSync(newest)
+        bytes[bytes.length - 1]! ^= 1
+        writeFileSync(newest, bytes)
       },
     }
   },

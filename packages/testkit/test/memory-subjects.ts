@@ -57,7 +57,7 @@ export function memoryCoordinatorSubject(
   const { wrap = (coordinator) => coordinator, sessionTimeoutMs = 300 } = options
   return {
     timing,
-    capabilities: { outage: true, fill: true, partition: true, expire: true, wipe: true },
+    capabilities: { outage: true, fill: true, partition: true, expire: true, wipe: true, damage: true },
     setup: () => {
       const world = memoryCluster()
       return {
@@ -67,6 +67,7 @@ export function memoryCoordinatorSubject(
         partition: (node) => world.coordination.cut(node),
         expire: (node) => world.coordination.expire(node),
         wipe: () => world.coordination.wipeDocuments(),
+        damage: (name: string) => world.coordination.damage('conformance', name),
       }
     },
   }

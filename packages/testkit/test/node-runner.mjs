@@ -34,7 +34,7 @@ coordinatorSuite(
   { describe, it },
   {
     timing,
-    capabilities: { outage: false, fill: false, partition: true, expire: true, wipe: false },
+    capabilities: { outage: false, fill: false, partition: true, expire: true, wipe: false, damage: false },
     setup: () => {
       const world = memoryCluster()
       return {

@@ -21,6 +21,10 @@ export interface Document {
   readonly name: string
   /** Grows with every write; never used twice for one name, unless the coordinator loses its data. */
   readonly version: number
+  /**
+   * Where they were lost on their medium: what the document held before its last change, or none. Its version is then the one that was lost, so whoever
+   * knows better may write it anew; no other document, and no watch, suffers from it.
+   */
   readonly bytes: Uint8Array
 }
 

@@ -29,6 +29,8 @@ export interface MemoryCoordinatorControls {
   fill(): Mend
   /** Loses all documents, and with them their versions. The sessions live on. */
   wipeDocuments(): void
+  /** Loses the bytes of a document: from now on it is shown without any, under the version that it had. */
+  damage(cluster: string, name: string): void
   /** Loses everything: documents, versions, the count of elections, and every session. */
   wipe(): void
   /** The documents and counts as they are now. */
@@ -211,6 +213,14 @@ export class CoordinatorServer implements MemoryCoordinatorControls {
       cluster.documents.clear()
       this.#announce(name)
     }
+  }
+
+  damage(cluster: string, name: string): void {
+    const { documents } = this.#cluster(cluster)
+    const document = documents.get(name)
+    if (document === undefined) throw new Error(`there is no document ${name} in cluster ${cluster}`)
+    documents.set(name, { ...document, bytes: new Uint8Array(0) })
+    this.#announce(cluster)
   }
 
   wipe(): void {

@@ -6,4 +6,5 @@ export interface CoordinatorCapabilities {
   readonly partition: boolean
   readonly expire: boolean
   readonly wipe: boolean
+  readonly damage: boolean
 }

@@ -17,6 +17,7 @@ export function coordinatorFaultCases(test: Case<CoordinatorWorld>, capabilities
   if (capabilities.partition) partitionCases(test)
   if (capabilities.outage) outageCases(test)
   if (capabilities.fill) fullCase(test)
+  if (capabilities.damage) damageCase(test)
   if (capabilities.wipe) {
     test('when the coordinator loses its documents, they are gone for everyone, and can be written anew', async (scope, world) => {
       const { session } = await connectOn(scope, world, 'a')
@@ -192,6 +193,27 @@ function fullCase(test: Case<CoordinatorWorld>): void {
     assert.equal(session.signal.aborted, false)
     await end()
     await scope.within(write(kept.version), 'write()')
+  })
+}
+
+function damageCase(test: Case<CoordinatorWorld>): void {
+  test('a document that is damaged keeps its version, hides no others, and can be written anew', async (scope, world) => {
+    const { session } = await connectOn(scope, world, 'a')
+    const first = await session.write('x/1', bytesOf('before'), undefined, scope.options)
+    const version = await session.write('x/1', bytesOf('newest'), first, scope.options)
+    await session.write('x/2', bytesOf('whole'), undefined, scope.options)
+    await world.damage!('x/1')
+    const { session: later } = await connectOn(scope, world, 'b')
+    const shown = await nextOf(scope, iterate(scope, later.watch('x/', scope.options)), 'the documents')
+    assert.deepEqual([...shown.keys()], ['x/1', 'x/2'])
+    assert.equal(textOf(shown.get('x/2')!.bytes), 'whole')
+    const damaged = (await later.read('x/1', scope.options))!
+    assert.ok(['newest', 'before', ''].includes(textOf(damaged.bytes)), `it holds ${textOf(damaged.bytes)}`)
+    // Greater where somebody has written it anew already.
+    assert.ok(damaged.version >= version, `its version is ${damaged.version}, and was ${version}`)
+    const anew = await later.write('x/1', bytesOf('anew'), damaged.version, scope.options)
+    assert.ok(anew > damaged.version)
+    assert.equal(textOf((await session.read('x/1', scope.options))!.bytes), 'anew')
   })
 }
 

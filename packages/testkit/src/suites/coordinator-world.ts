@@ -16,4 +16,6 @@ export interface CoordinatorWorld extends AdapterWorld {
   expire?(node: string): Promise<void> | void
   /** Loses all documents; what happens to the sessions is open. Capability `wipe`. */
   wipe?(): Promise<void> | void
+  /** Damages a document where it is kept, as a medium does that loses a byte. Capability `damage`. */
+  damage?(name: string): Promise<void> | void
 }

@@ -19,7 +19,14 @@ export interface CoordinatorSubject extends SuiteSubject<CoordinatorWorld> {
 /** Registers the suite with a runner. Cases that wait for an expiry take as long as the subject's session timeout. */
 export function coordinatorSuite(runner: SuiteRunner, subject: CoordinatorSubject): void {
   const { capabilities } = subject
-  const hooks = { outage: 'outage', fill: 'fill', partition: 'partition', expire: 'expire', wipe: 'wipe' } as const
+  const hooks = {
+    outage: 'outage',
+    fill: 'fill',
+    partition: 'partition',
+    expire: 'expire',
+    wipe: 'wipe',
+    damage: 'damage',
+  } as const
   suite(runner, 'Coordinator', subject, capabilities, hooks, (test) => {
     adapterCases(test, capabilities)
     sessionCases(test)

@@ -46,6 +46,24 @@ export const brokenCoordinators: readonly BrokenCoordinator[] = [
     caught: ['a full coordinator rejects writes with KAGAMI_STORE_FULL'],
   },
   {
+    fault: 'gives a damaged document under a version that it had before',
+    wrap: sessions((session) => ({
+      read: async (...given) => {
+        const document = await session.read(...given)
+        return document?.bytes.length === 0 ? { ...document, version: document.version - 1 } : document
+      },
+    })),
+    caught: ['a document that is damaged keeps its version'],
+  },
+  {
+    fault: 'shows nothing any more where one document is damaged',
+    wrap: watches(async function* (states) {
+      for await (const documents of states)
+        if ([...documents.values()].every(({ bytes }) => bytes.length > 0)) yield documents
+    }),
+    caught: ['a document that is damaged keeps its version, hides no others'],
+  },
+  {
     fault: 'forgets to expire',
     sessionTimeoutMs: 3_600_000,
     wrap: sessions(() => ({ timeoutMs: 300 })),

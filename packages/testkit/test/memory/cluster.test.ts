@@ -228,6 +228,19 @@ describe('the controls of the coordinator', () => {
     expect((await c.campaign({ signal })).epoch).toBe(1)
   })
 
+  it('that lose the bytes of one keep its version and tell those who watch', async () => {
+    const { world } = memoryWorld()
+    const a = await session(world, 'a')
+    await a.write('x', Uint8Array.of(1), undefined, { signal })
+    const watch = a.watch('x', { signal })[Symbol.asyncIterator]()
+    await watch.next()
+    world.coordination.damage('test', 'x')
+    const shown = (await watch.next()).value as ReadonlyMap<string, unknown>
+    expect(shown.get('x')).toEqual({ name: 'x', version: 1, bytes: new Uint8Array(0) })
+    expect(await a.write('x', Uint8Array.of(2), 1, { signal })).toBe(2)
+    expect(() => world.coordination.damage('test', 'y')).toThrow('no document y')
+  })
+
   it('show the documents and the leader', async () => {
     const { world } = memoryWorld()
     const a = await session(world, 'a')
