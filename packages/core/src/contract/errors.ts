@@ -69,6 +69,8 @@ export type KagamiErrorCode =
   | 'KAGAMI_DOCUMENT_TOO_LARGE'
   /** A document's bytes are not what this version writes. */
   | 'KAGAMI_BAD_DOCUMENT'
+  /** The coordinator has lost what people want of tokens that are there. They are kept as they are assigned. */
+  | 'KAGAMI_SPEC_LOST'
   /** The snapshot's bytes fail a check. */
   | 'KAGAMI_SNAPSHOT_CORRUPT'
   /** There is no such snapshot. */

@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib'
 import type { Placement } from '../contract/index.js'
 import { compareEpochs } from './admission.js'
 import { knownEntries, type Assignment, type CopyReport, type Spec } from './documents.js'
+import { withWishes } from './lost-specs.js'
 
 /** A node as the controller sees it: alive, or lost and within its grace period. */
 export interface NodeView {
@@ -48,7 +49,7 @@ export function nextStep(assignment: Assignment, input: StepInput): Assignment {
   next = ensurePrimary(next, input)
   if (next.epoch === assignment.epoch) next = handOver(next, input)
   next = adjustReplicas(next, input, fresh)
-  return chooseSnapshotter(next, input)
+  return withWishes(chooseSnapshotter(next, input), input.spec)
 }
 
 /**

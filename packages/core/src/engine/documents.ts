@@ -66,14 +66,8 @@ export interface LogRef {
   readonly identity: string
 }
 
-/** What people want of a token. Written by any node, by compare-and-set. */
-export interface Spec {
-  readonly token: string
-  /** Which creation of the token this is about, from 1 on; see {@link generationOf}. */
-  readonly generation: number
-  readonly removed: boolean
-  /** The highest creation before this one that people have removed, as far as was known; 0: none. That this one is later says nothing of any other. */
-  readonly removedBefore: number
+/** How people want a token to be, for as long as it lives. */
+export interface Wishes {
   readonly replicas: number
   readonly weight: number
   readonly primary: 'balanced' | 'self'
@@ -81,6 +75,16 @@ export interface Spec {
   readonly owner: string | null
   readonly failover: 'promote' | 'hold'
   readonly failback: boolean
+}
+
+/** What people want of a token. Written by any node, by compare-and-set. */
+export interface Spec extends Wishes {
+  readonly token: string
+  /** Which creation of the token this is about, from 1 on; see {@link generationOf}. */
+  readonly generation: number
+  readonly removed: boolean
+  /** The highest creation before this one that people have removed, as far as was known; 0: none. That this one is later says nothing of any other. */
+  readonly removedBefore: number
   /** A primary that someone asked for; the controller follows it until it is there, or the node is gone. */
   readonly handover: { readonly to: string; readonly nonce: string } | null
   /** The token is taken over from an existing log instead of being created. */
@@ -110,6 +114,8 @@ export interface Assignment {
   readonly snapshotter: string | null
   /** The nonce of the spec's handover, once its node was lost: it is not followed any more. */
   readonly handoverGivenUp: string | null
+  /** What it was made by, for whoever finds no spec. Absent until the first step after it was opened, and where an earlier version wrote it. */
+  readonly wanted?: Wishes
 }
 
 /** How a copy is. Written by the member that holds it. */
@@ -214,7 +220,7 @@ function documentCodec<T extends object>(what: string): DocumentCodec<T> {
 function badDocument(name: string, why: string, cause?: unknown): KagamiError {
   return new KagamiError(
     'KAGAMI_BAD_DOCUMENT',
-    `the coordinator's document ${name} ${why}; something other than Kagami wrote it. Put back what was there, or remove it while the nodes run: they write what they hold anew`,
+    `the coordinator's document ${name} ${why}: it is damaged, or something other than Kagami wrote it. Nodes write anew what they know of it; if this stays, put back what was there, or remove it while they run`,
     { cause },
   )
 }

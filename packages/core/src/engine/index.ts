@@ -26,6 +26,7 @@ export type {
   SpecDocument,
   VerifiedDocument,
   VerifiedSnapshots,
+  Wishes,
 } from './documents.js'
 export { decodeEntries, decodeFrame, encodeEntries, encodeFrame, FRAME_FORMAT, recordChecksum } from './frame.js'
 export type {

@@ -283,6 +283,8 @@ export interface KagamiEvents {
     readonly error: KagamiError | undefined
   }
   readonly failed: { readonly token: string; readonly error: KagamiError; readonly position: Position | undefined }
+  /** This controller finds no spec of a token that is there (KAGAMI_SPEC_LOST). Once, until one is found again. */
+  readonly 'spec-lost': { readonly token: string; readonly error: KagamiError }
   /** The token of which this node holds a copy has ended: the copy has read it, or has heard of it and is closed. Once for each end. */
   readonly deleted: { readonly token: string; readonly incarnation: number }
   /** The assignment of a token, as this node heard of it. */

@@ -3,7 +3,7 @@
  * predecessor holds; from then on changed only by compare-and-set. Any version that it did not write itself ends its rule.
  */
 import { isKagamiError, KagamiError, type Document, type Session } from '../contract/index.js'
-import { assignmentDocument, bucketOf, type Assignment } from '../engine/documents.js'
+import { assignmentDocument, bucketOf, type Assignment, type AssignmentDocument } from '../engine/documents.js'
 import { LogsInUse } from './logs-in-use.js'
 
 interface Bucket {
@@ -20,6 +20,8 @@ interface Bucket {
 export interface Ruler {
   readonly epoch: number
   readonly member: string
+  /** Whether a document whose bytes are damaged is written anew, like one that is lost. Otherwise it keeps the ruler from ruling. @default false */
+  readonly anew?: boolean
 }
 
 export class AssignmentTable {
@@ -37,13 +39,19 @@ export class AssignmentTable {
   }
 
   /**
-   * Takes over all documents that exist.
+   * Takes over all documents that exist. Tells of those that it writes anew.
    * @throws KAGAMI_VERSION_CONFLICT when a later controller has taken one over before
+   * @throws KAGAMI_BAD_DOCUMENT when one is damaged, unless it is to be written anew
    */
-  static async takeOver(session: Session, ruler: Ruler, signal: AbortSignal): Promise<AssignmentTable> {
+  static async takeOver(
+    session: Session,
+    ruler: Ruler,
+    signal: AbortSignal,
+    onLost: (name: string, error: unknown) => void = () => undefined,
+  ): Promise<AssignmentTable> {
     const table = new AssignmentTable(session, ruler, signal)
     for await (const documents of session.watch('assignments/', { signal })) {
-      await Promise.all([...documents.values()].map((document) => table.#fence(document)))
+      await Promise.all([...documents.values()].map((document) => table.#fence(document, onLost)))
       break
     }
     return table
@@ -121,11 +129,11 @@ export class AssignmentTable {
     await this.#enqueue(name, [])
   }
 
-  async #fence(found: Document): Promise<void> {
+  async #fence(found: Document, onLost: (name: string, error: unknown) => void): Promise<void> {
     const signal = this.#signal
     let document: Document | undefined = found
     while (document !== undefined) {
-      const { controller, tokens } = assignmentDocument.decode(document.bytes, document.name)
+      const { controller, tokens } = this.#contentOf(document, onLost)
       if (controller > this.#ruler.epoch) throw deposed()
       const bytes = this.#encode(tokens)
       try {
@@ -138,6 +146,17 @@ export class AssignmentTable {
         if (!isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')) throw error
         document = await this.#session.read(document.name, { signal })
       }
+    }
+  }
+
+  /** What is damaged counts as lost. Who wrote it can't be told, but a later controller writes over whatever is written here. */
+  #contentOf(document: Document, onLost: (name: string, error: unknown) => void): AssignmentDocument {
+    try {
+      return assignmentDocument.decode(document.bytes, document.name)
+    } catch (error) {
+      if (this.#ruler.anew !== true || !isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')) throw error
+      onLost(document.name, error)
+      return { controller: 0, tokens: [] }
     }
   }
 

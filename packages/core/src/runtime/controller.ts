@@ -25,6 +25,7 @@ import { impatientLog, impatientStore } from './impatient.js'
 import { LifecycleWork } from './lifecycle-work.js'
 import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import type { Settings } from './options.js'
+import { Orphans } from './orphans.js'
 import { Scope } from './scope.js'
 import { backoffMs, linkedAbort, listenForAbort, rest, sleep, Wakeup } from './waiting.js'
 
@@ -60,16 +61,19 @@ export class Controller {
   /** Campaigns, rules and campaigns again, for one session, as a member. */
   async run(session: Session, member: string, signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#context.settings.seams
+    // Another node may have read a damaged document while it was whole: it gets the first try.
+    let anew = false
     for (let failures = 0; !signal.aborted;) {
       let leadership: Leadership | undefined
       try {
         leadership = await this.#campaign(session, signal)
         this.#ruling = true
         this.#context.events.emit('controller', { elected: true, epoch: leadership.epoch })
-        await this.#rule(session, { epoch: leadership.epoch, member }, leadership.signal, signal)
+        await this.#rule(session, { epoch: leadership.epoch, member, anew }, leadership.signal, signal)
       } catch (error) {
         this.#problems.clear()
         if (signal.aborted || isKagamiError(error, 'KAGAMI_SESSION_LOST')) return
+        anew = isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')
         const wasDeposed = isKagamiError(error, 'KAGAMI_VERSION_CONFLICT')
         failures = wasDeposed ? 1 : failures + 1
         const why = isKagamiError(error) ? error.message : String(error)
@@ -118,6 +122,7 @@ class ControllerTerm {
   readonly #specs = new DocumentTable<Spec>((bytes, name) => specDocument.decode(bytes, name).tokens)
   readonly #reports = new CopyReports()
   readonly #views: ClusterViews
+  readonly #orphans: Orphans
   /** Buckets of assignments that a watch did not show. */
   readonly #missing = new Set<string>()
   #searching = false
@@ -141,6 +146,8 @@ class ControllerTerm {
     this.#problems = problems
     const { seams, graceMs } = context.settings
     this.#views = new ClusterViews(seams.clock, graceMs, this.#reports)
+    const { settings, events } = context
+    this.#orphans = new Orphans({ settings, events, problems })
     this.#scope = new Scope((task, error) => {
       seams.logger.error(`the controller's ${task} ended with an error`, { error })
       this.#stop(error)
@@ -153,7 +160,11 @@ class ControllerTerm {
     const { settings, log, store } = this.#context
     const { clock } = settings.seams
     const { signal } = this.#scope
-    const table = await AssignmentTable.takeOver(this.#session, this.#ruler, signal)
+    const table = await AssignmentTable.takeOver(this.#session, this.#ruler, signal, (name, error) =>
+      settings.seams.logger.error(`the document ${name} can't be read; its tokens are looked for in their logs`, {
+        error,
+      }),
+    )
     const patience = { clock, limitMs: settings.limits.stallTimeoutMs }
     const work = new LifecycleWork({
       seams: settings.seams,
@@ -212,6 +223,7 @@ class ControllerTerm {
       logger.error(`the document ${name} can't be read; keeping what it held before`, { error })
     watch('specs', 'specs/', (documents) => {
       this.#specs.update(documents, onBad)
+      this.#tellUnreadable()
       this.#specsLoaded = true
     })
     watch('reports', 'reports/', (documents) => {
@@ -237,6 +249,11 @@ class ControllerTerm {
         { clock, random, logger, signal, what: 'members' },
       ),
     )
+  }
+
+  #tellUnreadable(): void {
+    for (const key of this.#problems.keys()) if (key.startsWith('specs/')) this.#problems.delete(key)
+    for (const [name, { message, code }] of this.#specs.unreadable) this.#problems.set(name, `${message} (${code})`)
   }
 
   /** Mends documents that have gone back: a watch that is merely late shows the newest long before. */
@@ -269,7 +286,8 @@ class ControllerTerm {
     work.beginRound()
     const view = this.#views.now(table, members)
     const open: { readonly assignment: Assignment; readonly spec: Spec }[] = []
-    for (const spec of this.#specs.values()) {
+    const orphans = this.#orphans.specs(table.values(), (token) => this.#specs.get(token) !== undefined)
+    for (const spec of [...this.#specs.values(), ...orphans]) {
       const assignment = table.get(spec.token)
       if (work.attend(spec, assignment, view)) continue
       if (assignment !== undefined && assignment.phase === 'open') open.push({ assignment, spec })

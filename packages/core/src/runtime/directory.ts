@@ -2,8 +2,8 @@
  * What the coordinator's documents say, as was last heard: specs and assignments of all tokens, and who wrote these. Only reads; a
  * document that vanishes (a wiped coordinator) is forgotten, but tells nobody to drop anything.
  */
-import { isKagamiError, type Document, type Session } from '../contract/index.js'
-import { assignmentDocument, specDocument, type Assignment, type Spec } from '../engine/documents.js'
+import { isKagamiError, type Document, type KagamiError, type Session } from '../contract/index.js'
+import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
 import { orAborted } from './waiting.js'
@@ -36,6 +36,14 @@ export class Directory {
 
   assignment(token: string): Assignment | undefined {
     return this.#assignments.get(token)
+  }
+
+  /**
+   * Whether the document that a token's spec stands in has lost its bytes: what is known of it was heard before. One of a newer format is whole: whoever
+   * has written it can read it.
+   */
+  isDamaged(token: string): boolean {
+    return isKagamiError(this.#specs.unreadable.get(`specs/${bucketOf(token)}`), 'KAGAMI_BAD_DOCUMENT')
   }
 
   assignments(): IterableIterator<Assignment> {
@@ -138,6 +146,7 @@ export class DocumentTable<T extends { readonly token: string }> {
   #documents: ReadonlyMap<string, Document> = new Map()
   readonly #byDocument = new Map<string, readonly T[]>()
   readonly #byToken = new Map<string, T>()
+  readonly #unreadable = new Map<string, KagamiError>()
 
   constructor(decode: (bytes: Uint8Array, name: string) => readonly T[]) {
     this.#decode = decode
@@ -149,6 +158,11 @@ export class DocumentTable<T extends { readonly token: string }> {
 
   values(): IterableIterator<T> {
     return this.#byToken.values()
+  }
+
+  /** The documents that can't be read, by name, and why. */
+  get unreadable(): ReadonlyMap<string, KagamiError> {
+    return this.#unreadable
   }
 
   /** Takes the present documents and gives the tokens whose entries may have changed. */
@@ -163,6 +177,7 @@ export class DocumentTable<T extends { readonly token: string }> {
         this.#replace(name, this.#decode(document.bytes, name), changed)
       } catch (error) {
         if (!isKagamiError(error)) throw error
+        this.#unreadable.set(name, error)
         onBad(name, error)
       }
     }
@@ -171,6 +186,7 @@ export class DocumentTable<T extends { readonly token: string }> {
   }
 
   #replace(name: string, entries: readonly T[], changed: Set<string>): void {
+    this.#unreadable.delete(name)
     for (const entry of this.#byDocument.get(name) ?? []) {
       this.#byToken.delete(entry.token)
       changed.add(entry.token)

@@ -4,7 +4,8 @@
  */
 import { KagamiError } from '../contract/index.js'
 import { copiesOf, holdsForOwner } from '../engine/assignment-steps.js'
-import type { Spec } from '../engine/documents.js'
+import type { Assignment, Spec } from '../engine/documents.js'
+import { specOf } from '../engine/lost-specs.js'
 import type { Directory } from './directory.js'
 import type { Membership } from './membership.js'
 
@@ -27,7 +28,7 @@ export class Holdings {
     for (const other of members) if (other.member !== member && other.data.draining === 'no') stays.add(other.node)
     for (const assignment of this.#directory.assignments()) {
       const mine = assignment.phase === 'open' && assignment.primary?.member === member
-      const spec = this.#directory.spec(assignment.token)
+      const spec = this.#spec(assignment)
       if (spec === undefined || holdsForOwner(spec)) continue
       if (mine && assignment.replicas.some((node) => stays.has(node))) return true
     }
@@ -41,7 +42,7 @@ export class Holdings {
     ).length
     for (const assignment of this.#directory.assignments()) {
       if (assignment.phase !== 'open' || !copiesOf(assignment).includes(this.#node)) continue
-      const spec = this.#directory.spec(assignment.token)
+      const spec = this.#spec(assignment)
       if (spec !== undefined && isHeldBy(spec, this.#node)) continue
       const movable = others >= 1 + (spec?.replicas ?? 0)
       if (movable || (others > 0 && assignment.primary?.node === this.#node)) return false
@@ -52,11 +53,17 @@ export class Holdings {
   /** @throws KAGAMI_TOKEN_OWNED where tokens wait for this node whatever happens */
   refuseHeld(): void {
     const held: string[] = []
-    for (const { token, phase } of this.#directory.assignments()) {
-      const spec = this.#directory.spec(token)
+    for (const assignment of this.#directory.assignments()) {
+      const { token, phase } = assignment
+      const spec = this.#spec(assignment)
       if (phase === 'open' && spec !== undefined && isHeldBy(spec, this.#node)) held.push(token)
     }
     if (held.length > 0) throw heldForOwner(held.sort(), this.#node)
+  }
+
+  /** What the controller goes by, too. */
+  #spec(assignment: Assignment): Spec | undefined {
+    return this.#directory.spec(assignment.token) ?? specOf(assignment)
   }
 }
 

@@ -120,6 +120,7 @@ const events: Readonly<Record<keyof KagamiEvents, true>> = {
   'in-sync': true,
   snapshot: true,
   failed: true,
+  'spec-lost': true,
   deleted: true,
   assigned: true,
 }

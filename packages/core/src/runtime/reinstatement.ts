@@ -1,6 +1,6 @@
 /**
- * Puts back what people want of the tokens that this node holds, where the coordinator has lost it or has gone back to something older.
- * The copies say how far each token has come.
+ * Puts back what people want of the tokens that this node holds, where the coordinator has lost it or has gone back to something older: as this node has
+ * heard it, or else as the token was assigned by it. The copies say how far each token has come.
  */
 import type { Seams, Session } from '../contract/index.js'
 import {
@@ -12,6 +12,7 @@ import {
   type CopyReport,
   type Spec,
 } from '../engine/documents.js'
+import { specOf } from '../engine/lost-specs.js'
 import type { Directory } from './directory.js'
 import type { SpecChanges } from './spec-changes.js'
 import { sleep } from './waiting.js'
@@ -48,7 +49,7 @@ export class Reinstatement {
       await sleep(clock, AFTER_MS * (1 + random.fraction()), signal)
       for (const copy of this.#context.copies()) {
         const { token } = copy
-        const remembered = this.#remembered.get(token)
+        const remembered = this.#remembered.get(token) ?? specOf(copy.assignment)
         if (remembered === undefined || !directory.loaded || this.#context.session() === undefined) continue
         const { incarnation, epoch, phase } = copy.report()
         // A copy that has failed may be one of something that is over.
@@ -59,7 +60,7 @@ export class Reinstatement {
         // What has ended in the log is not brought back, though nobody is left who remembers why.
         const ended = generation === known.generation && isEnd(incarnation)
         const wanted = ended ? { ...known, removed: true } : known
-        const present = directory.spec(token)
+        const present = directory.isDamaged(token) ? undefined : directory.spec(token)
         if (!isLater(wanted, present)) continue
         // A clock that is behind may have given a later creation a lower number. Nobody wants the one to end that is wanted, and that lives here.
         const lives = present?.generation === generation && !present.removed && !isEnd(incarnation)

@@ -3,6 +3,7 @@
  * settled by reading again. Creates nothing.
  */
 import { generationOf, isLater, type Assignment, type Spec } from '../engine/documents.js'
+import { noWishes, specOf } from '../engine/lost-specs.js'
 import { unknownToken } from './copy-errors.js'
 import { SpecWriter, type SpecWriterContext } from './spec-writer.js'
 
@@ -13,10 +14,13 @@ export interface SpecChangesContext extends SpecWriterContext {
 export class SpecChanges {
   readonly #context: SpecChangesContext
   protected readonly writer: SpecWriter
+  /** Of its own, since whoever waits for what it puts back must not keep it from doing so. */
+  readonly #mender: SpecWriter
 
   constructor(context: SpecChangesContext) {
     this.#context = context
     this.writer = new SpecWriter(context)
+    this.#mender = new SpecWriter(context, { anew: true })
   }
 
   /**
@@ -30,7 +34,8 @@ export class SpecChanges {
     change: (spec: Spec) => Spec,
   ): Promise<Spec> {
     let meant = generation
-    const spec = await this.writer.update(token, signal, (current) => {
+    const spec = await this.writer.update(token, signal, (stands) => {
+      const current = stands ?? this.lost(token)
       if (current === undefined || current.removed) throw unknownToken(token)
       meant ??= current.generation
       if (current.removedBefore >= meant) throw unknownToken(token)
@@ -59,9 +64,18 @@ export class SpecChanges {
     return meant as number
   }
 
-  /** Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. */
+  /**
+   * Puts a spec back that the coordinator has lost, or of which it has only an earlier state, unless somebody did already. A document whose bytes are damaged
+   * has lost all of its specs, and is written anew.
+   */
   async reinstate(spec: Spec, signal: AbortSignal): Promise<void> {
-    await this.writer.update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
+    await this.#mender.update(spec.token, signal, (current) => (isLater(spec, current) ? spec : current))
+  }
+
+  /** What was wanted of a token whose spec is lost, as far as its assignment tells. */
+  protected lost(token: string): Spec | undefined {
+    const assignment = this.#context.assignment(token)
+    return assignment === undefined ? undefined : specOf(assignment)
   }
 
   /** The creation that an assignment speaks of; 0: there is none. */
@@ -73,16 +87,5 @@ export class SpecChanges {
 
 /** What stands for the options of a token of which only the assignment is left. */
 function forgotten(token: string): Omit<Spec, 'generation' | 'removed'> {
-  return {
-    token,
-    removedBefore: 0,
-    replicas: 0,
-    weight: 1,
-    primary: 'balanced',
-    owner: null,
-    failover: 'promote',
-    failback: false,
-    handover: null,
-    adopt: null,
-  }
+  return { token, removedBefore: 0, ...noWishes, handover: null, adopt: null }
 }

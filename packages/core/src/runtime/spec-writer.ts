@@ -35,6 +35,17 @@ interface Attempt {
 /** Of so many writes a document keeps that they have landed. */
 const WRITES_KEPT = 32
 
+/** So long a change waits for nodes to write a document anew whose bytes are damaged. */
+const UNREADABLE_MS = 10_000
+
+export interface SpecWriterOptions {
+  /**
+   * A document whose bytes are damaged counts as empty: for who knows what belongs there, and not for who asks for a change of what nobody can see.
+   * @default false
+   */
+  readonly anew?: boolean
+}
+
 interface Bucket {
   waiting: Asked[]
   /** Ends what is under way when nobody waits for it any more. */
@@ -44,10 +55,12 @@ interface Bucket {
 
 export class SpecWriter {
   readonly #context: SpecWriterContext
+  readonly #anew: boolean
   readonly #buckets = new Map<string, Bucket>()
 
-  constructor(context: SpecWriterContext) {
+  constructor(context: SpecWriterContext, { anew = false }: SpecWriterOptions = {}) {
     this.#context = context
+    this.#anew = anew
   }
 
   /**
@@ -96,11 +109,12 @@ export class SpecWriter {
   /** Tells all of a batch how theirs has ended. Never rejects. `tried` was written without an answer. */
   async #settle(name: string, batch: readonly Asked[], signal: AbortSignal, tried?: Attempt): Promise<void> {
     const { clock, random } = this.#context
+    let unreadableSinceMs: number | undefined
     for (let failures = 0; batch.some(({ over }) => !over); failures++) {
       try {
         const session = this.#context.session()
         const document = await session.read(`specs/${name}`, { signal })
-        const { tokens, writes = [] } = contentOf(document)
+        const { tokens, writes = [] } = this.#contentOf(document)
         if (tried !== undefined && writes.includes(tried.nonce))
           for (const [asked, outcome] of tried.outcomes) asked.settle(outcome)
         const specs = new Map(tokens.map((spec) => [spec.token, spec]))
@@ -119,13 +133,27 @@ export class SpecWriter {
         for (const [asked, outcome] of outcomes) asked.settle(outcome)
       } catch (error) {
         const open = batch.filter(({ over }) => !over)
-        if (isKagamiError(error) && !lasts(error)) {
+        // Whoever knows what belongs there is writing it anew.
+        const unreadable = isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')
+        unreadableSinceMs = unreadable ? (unreadableSinceMs ?? clock.monotonicMs()) : undefined
+        const hopeful = unreadableSinceMs !== undefined && clock.monotonicMs() - unreadableSinceMs < UNREADABLE_MS
+        if (hopeful || (isKagamiError(error) && !lasts(error))) {
           await sleep(clock, backoffMs(failures, { first: 5, longest: 500 }, random), signal).catch(() => undefined)
         } else if (open.length > 1) {
           // It may be what one of them wants that can't be written.
           for (const asked of open) await this.#settle(name, [asked], signal, tried)
         } else for (const asked of open) asked.settle(thrower(error))
       }
+    }
+  }
+
+  #contentOf(document: Document | undefined): SpecDocument {
+    if (document === undefined) return { tokens: [] }
+    try {
+      return specDocument.decode(document.bytes, document.name)
+    } catch (error) {
+      if (this.#anew && isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')) return { tokens: [] }
+      throw error
     }
   }
 }
@@ -156,10 +184,6 @@ function thrower(error: unknown): Outcome {
   return () => {
     throw error
   }
-}
-
-function contentOf(document: Document | undefined): SpecDocument {
-  return document === undefined ? { tokens: [] } : specDocument.decode(document.bytes, document.name)
 }
 
 /** Whether asking again is of no use: the caller must hear of it. A full disk lasts until somebody makes room; after a lost session there is another one. */

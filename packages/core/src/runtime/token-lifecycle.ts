@@ -154,7 +154,9 @@ export async function endIncarnation(context: LifecycleContext, assignment: Assi
   const incarnation = 2 * generationOf(assignment.incarnation)
   const history = await unlessLost(appendOpen(context, assignment, incarnation, true))
   if (history !== undefined && !isInForce(history, incarnation, true)) return corrected(assignment, history)
-  return { ...assignment, incarnation, phase: 'deleted', primary: null, replicas: [], snapshotter: null }
+  // What stays of it for good is kept small: nobody wants anything of it any more.
+  const { wanted: _, ...rest } = assignment
+  return { ...rest, incarnation, phase: 'deleted', primary: null, replicas: [], snapshotter: null }
 }
 
 /** Drops the log and the snapshots of an incarnation that has ended. */

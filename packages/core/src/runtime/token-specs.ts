@@ -37,7 +37,8 @@ export class TokenSpecs extends SpecChanges {
     for (;;) {
       // Looking for what an unknown token left behind takes I/O, so it is done between two attempts to write.
       let lookFirst = false
-      const spec = await this.writer.update(token, signal, (current) => {
+      const spec = await this.writer.update(token, signal, (stands) => {
+        const current = stands ?? this.lost(token)
         if (current !== undefined && !current.removed) return this.#claim(current, wanted)
         if (found === undefined) {
           lookFirst = true

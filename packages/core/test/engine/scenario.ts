@@ -6,6 +6,7 @@ import type { Placement } from '../../src/contract/index.js'
 import { copiesOf, nextStep } from '../../src/engine/assignment-steps.js'
 import type { NodeView } from '../../src/engine/assignment-steps.js'
 import { knownEntries, type Assignment, type CopyReport, type Spec } from '../../src/engine/documents.js'
+import { withWishes } from '../../src/engine/lost-specs.js'
 
 export const SPEC: Spec = {
   token: 'orders',
@@ -184,7 +185,9 @@ class Desk {
   }
 
   #step(): string {
-    const next = nextStep(this.#assignment, {
+    // That the wishes are written down is no step by itself.
+    const before = withWishes(this.#assignment, this.#spec)
+    const next = nextStep(before, {
       spec: this.#spec,
       target: this.#target,
       view: {
@@ -195,7 +198,7 @@ class Desk {
       counts: { restoring: new Map(this.#restoring), primaries: new Map() },
       restoresPerNode: this.#restoresPerNode,
     })
-    if (next === this.#assignment) return 'nothing to do'
+    if (next === before) return 'nothing to do'
     this.#assignment = next
     return shown(next)
   }

@@ -88,6 +88,55 @@ test('S9: who was deposed before it has taken over takes over nothing that a lat
   expect(documents.content).toMatchObject({ controller: 6, tokens: [assignment] })
 })
 
+test('a document whose bytes are damaged keeps a controller from ruling, unless it is to write it anew, under the next version', async () => {
+  const documents = new Documents()
+  const damage = (): void => {
+    documents.document = { name: path, version: 7, bytes: new Uint8Array(0) }
+  }
+  damage()
+  const { signal } = new AbortController()
+  const ruler = { epoch: 5, member: 'c1' }
+  const bad = { code: 'KAGAMI_BAD_DOCUMENT' }
+  await expect(AssignmentTable.takeOver(documents.session, ruler, signal)).rejects.toMatchObject(bad)
+  expect(documents.document).toMatchObject({ version: 7, bytes: new Uint8Array(0) })
+  const lost: string[] = []
+  const anew = { ...ruler, anew: true }
+  await AssignmentTable.takeOver(documents.session, anew, signal, (name) => lost.push(name))
+  expect(documents.document?.version).toBe(8)
+  expect(documents.content).toMatchObject({ controller: 5, tokens: [] })
+  expect(lost).toEqual([path])
+})
+
+test('S9: who writes a damaged document anew is deposed by a later controller all the same', async () => {
+  const documents = new Documents()
+  documents.document = { name: path, version: 7, bytes: new Uint8Array(0) }
+  const { session } = documents
+  const overtaken = Object.assign(Object.create(session) as Session, {
+    write: (...call: Parameters<Session['write']>) => {
+      // The later one has written it while this one's write was under way.
+      if (documents.document?.version === 7) documents.put(8, 6, [assignment])
+      return session.write(...call)
+    },
+  })
+  const { signal } = new AbortController()
+  await expect(
+    AssignmentTable.takeOver(overtaken, { epoch: 5, member: 'c1', anew: true }, signal),
+  ).rejects.toMatchObject({ code: 'KAGAMI_VERSION_CONFLICT' })
+  expect(documents.document?.version).toBe(8)
+  expect(documents.content).toMatchObject({ controller: 6, tokens: [assignment] })
+})
+
+test('a document of a newer format is not written anew', async () => {
+  const documents = new Documents()
+  const bytes = Buffer.from(JSON.stringify({ format: 2, what: 'assignments' }))
+  documents.document = { name: path, version: 7, bytes }
+  const { signal } = new AbortController()
+  await expect(
+    AssignmentTable.takeOver(documents.session, { epoch: 5, member: 'c1', anew: true }, signal),
+  ).rejects.toMatchObject({ code: 'KAGAMI_UNKNOWN_FORMAT' })
+  expect(documents.document?.version).toBe(7)
+})
+
 test('S9: a document that a later controller has written is left as it is, though its version is lower', async () => {
   const documents = new Documents()
   const table = await ruling(documents)

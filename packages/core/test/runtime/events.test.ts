@@ -284,6 +284,10 @@ test('every event of the public type is emitted somewhere in the life of two nod
   cluster.world.coordination.expire('a')
   await eventually(() => b.node.get('orders')?.role === 'primary', 'failover')
   await expect(b.node.get('orders')!.replicate(bytes('poison'))).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
+  const backup = cluster.world.coordination.backup()
+  const documents = [...(backup.documents.get('test') ?? [])].filter(([name]) => !name.startsWith('specs/'))
+  cluster.world.coordination.restore({ ...backup, documents: new Map([['test', new Map(documents)]]) })
+  await eventually(() => [a, b].some(({ events }) => events.of('spec-lost').length > 0), 'a lost spec')
   const silent = [...documented('KagamiEvents').keys()].filter(
     (kind) => a.events.of(kind as Kind).length + b.events.of(kind as Kind).length === 0,
   )

@@ -121,7 +121,8 @@ export class TestCluster implements AsyncDisposable {
   /** What the coordinator's document says of a token. */
   assignment(token: string): Assignment | undefined {
     const bytes = this.#document(`assignments/${bucketOf(token)}`)
-    return bytes && assignmentDocument.decode(bytes, '').tokens.find((assignment) => assignment.token === token)
+    if (!bytes?.length) return undefined
+    return assignmentDocument.decode(bytes, '').tokens.find((assignment) => assignment.token === token)
   }
 
   /** What a node has told of its copy of a token. */
@@ -133,7 +134,18 @@ export class TestCluster implements AsyncDisposable {
   /** What the coordinator's document says that people want of a token. */
   spec(token: string): Spec | undefined {
     const bytes = this.#document(`specs/${bucketOf(token)}`)
-    return bytes && specDocument.decode(bytes, '').tokens.find((spec) => spec.token === token)
+    // Of a damaged one nobody can tell.
+    return bytes?.length ? specDocument.decode(bytes, '').tokens.find((spec) => spec.token === token) : undefined
+  }
+
+  /** Loses the bytes of the document that says what people want of a token. */
+  damageSpec(token: string): void {
+    this.world.coordination.damage('test', `specs/${bucketOf(token)}`)
+  }
+
+  /** Loses the bytes of the document that says where a token is. */
+  damageAssignment(token: string): void {
+    this.world.coordination.damage('test', `assignments/${bucketOf(token)}`)
   }
 
   /** Puts another assignment of a token into the coordinator, as if it went back to a backup. */

@@ -1,5 +1,6 @@
 /** A coordinator that has lost some of its documents, or has gone back to old ones: the log and the snapshots say what is there. */
 import { expect, test } from 'vitest'
+import type { CallOptions, Coordinator, Document } from '../../src/contract/index.js'
 import { generationOf, type Spec } from '../../src/engine/documents.js'
 import { isKagamiError, systemSeams, type Kagami, type Token } from '../../src/index.js'
 import { bytes, closedLog, delegate, eventually, TestCluster, type Ledger } from './harness.js'
@@ -55,6 +56,66 @@ test('S1: the same when no node is left that remembers it', async () => {
   const node = await cluster.serving('orders', 1)
   expect(lines(node.get('orders'))).toEqual(['one', 'two'])
 })
+
+test('S1: the same when the bytes of its assignment were damaged while no node ran', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await write(await a.token('orders', { replicas: 0, primary: 'self' }), 'one', 'two')
+  const before = cluster.assignment('orders')
+  await cluster.stop('a')
+  cluster.damageAssignment('orders')
+  const errors: string[] = []
+  const quiet = () => undefined
+  const error = (message: string) => errors.push(message)
+  await cluster.start('b', { seams: { logger: { debug: quiet, info: quiet, warn: quiet, error } } })
+  const node = await cluster.serving('orders', 1)
+  expect(lines(node.get('orders'))).toEqual(['one', 'two'])
+  expect(cluster.assignment('orders')).toMatchObject({ incarnation: 1, log: before?.log })
+  expect(errors.some((message) => /assignments.*can't be read/.test(message))).toBe(true)
+})
+
+test('who can not read the bytes of assignments lets another node rule that can', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const seesDamage = withDamagedAssignments(cluster.world.coordinator({ sessionTimeoutMs: 500 }))
+  const b = cluster.make('b', { coordinator: seesDamage })
+  cluster.nodes.set('b', b)
+  const elected: string[] = []
+  b.on('controller', (event) => event.elected && elected.push('b'))
+  await b.start()
+  // Only then, so that it is elected after b.
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  const c = await cluster.start('c')
+  await a.token('orders', { replicas: 2, primary: 'self' })
+  await eventually(() => cluster.report('c', 'orders')?.inSync, 'a copy in sync')
+  const { epoch } = await eventually(() => cluster.assignment('orders'), 'an assignment')
+  await cluster.stop('a')
+  await eventually(() => c.health().controller, 'another one rules')
+  expect(elected).toEqual(['b'])
+  expect(cluster.assignment('orders')?.epoch).toBeGreaterThanOrEqual(epoch)
+  await cluster.serving('orders', 1)
+})
+
+/** Shows the assignments without their bytes, as to a process that has come when they were damaged already. */
+function withDamagedAssignments(coordinator: Coordinator): Coordinator {
+  const damaged = (document: Document): Document =>
+    document.name.startsWith('assignments/') ? { ...document, bytes: new Uint8Array(0) } : document
+  return delegate(coordinator, {
+    connect: async (options: CallOptions) => {
+      const session = await coordinator.connect(options)
+      return delegate(session, {
+        watch: async function* (prefix: string, call: CallOptions) {
+          for await (const documents of session.watch(prefix, call))
+            yield new Map([...documents].map(([name, document]) => [name, damaged(document)]))
+        },
+        read: async (name: string, call: CallOptions) => {
+          const document = await session.read(name, call)
+          return document && damaged(document)
+        },
+      })
+    },
+  })
+}
 
 test('a token whose spec alone is lost fails over, because a node that holds it puts the spec back', async () => {
   await using cluster = new TestCluster()

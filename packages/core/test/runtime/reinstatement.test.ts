@@ -31,9 +31,11 @@ async function putBack(incarnation: number, remembered = spec, present?: Spec): 
         },
         logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
       },
-      directory: { loaded: true, spec: () => present } as unknown as ConstructorParameters<
-        typeof Reinstatement
-      >[0]['directory'],
+      directory: {
+        loaded: true,
+        spec: () => present,
+        isDamaged: () => false,
+      } as unknown as ConstructorParameters<typeof Reinstatement>[0]['directory'],
       specs: {
         reinstate: (wanted: Spec) => {
           resolve(wanted)

@@ -1,6 +1,6 @@
 /** Specs that many change at once: what shares a write, and what each caller is told when that write fails, or nobody knows how it ended. */
 import { expect, test } from 'vitest'
-import { KagamiError, type Session } from '../../src/contract/index.js'
+import { KagamiError, type Clock, type Session } from '../../src/contract/index.js'
 import { specDocument, type Spec } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
 import { SpecWriter } from '../../src/runtime/spec-writer.js'
@@ -84,6 +84,66 @@ function watched<T>(promise: Promise<T>): { outcome: string | T } {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+function menderOver(session: Session): SpecWriter {
+  const { clock, random } = systemSeams()
+  return new SpecWriter({ clock, random, session: () => session }, { anew: true })
+}
+
+/** A coordinator of one document of these bytes. */
+function holding(bytes: Uint8Array): { readonly written: Uint8Array[]; readonly session: Session } {
+  const written: Uint8Array[] = []
+  const session = {
+    read: () => Promise.resolve({ name: 'd', version: 3 + written.length, bytes: written.at(-1) ?? bytes }),
+    write: (_name: string, next: Uint8Array, expected: number | undefined) => {
+      expect(expected).toBe(3 + written.length)
+      written.push(next)
+      return Promise.resolve(3 + written.length)
+    },
+  } as unknown as Session
+  return { written, session }
+}
+
+test('a damaged document is written anew, from its version, by who knows what belongs there', async () => {
+  const { written, session } = holding(new Uint8Array(0))
+  expect(await menderOver(session).update(first, signal, () => named(first))).toEqual(named(first))
+  expect(written.map((bytes) => specDocument.decode(bytes, 'd').tokens)).toEqual([[named(first)]])
+})
+
+test('a change waits for a damaged document to be written anew, and is refused where nobody does', async () => {
+  const { written, session } = holding(new Uint8Array(0))
+  const { random } = systemSeams()
+  let nowMs = 0
+  const clock: Clock = {
+    now: () => 0,
+    monotonicMs: () => nowMs,
+    yield: () => Promise.resolve(),
+    timer: (delayMs, callback) => {
+      nowMs += delayMs
+      setImmediate(callback)
+      return { cancel: () => undefined }
+    },
+  }
+  const writer = new SpecWriter({ clock, random, session: () => session })
+  const bad = { code: 'KAGAMI_BAD_DOCUMENT' }
+  await expect(writer.update(first, signal, () => named(first))).rejects.toMatchObject(bad)
+  expect(nowMs).toBeGreaterThanOrEqual(10_000)
+  expect(nowMs).toBeLessThan(11_000)
+  expect(written).toEqual([])
+  const waiting = watched(writer.update(second, signal, (spec) => spec && raised(spec)))
+  await turn()
+  expect(waiting.outcome).toBe('open')
+  await menderOver(session).update(second, signal, () => named(second))
+  for (let i = 0; i < 10 && waiting.outcome === 'open'; i++) await turn()
+  expect(waiting.outcome).toEqual(named(second, 2))
+})
+
+test('a document of a newer format is not written anew', async () => {
+  const { written, session } = holding(Buffer.from(JSON.stringify({ format: 2, what: 'specs' })))
+  const put = menderOver(session).update(first, signal, () => named(first))
+  await expect(put).rejects.toMatchObject({ code: 'KAGAMI_UNKNOWN_FORMAT' })
+  expect(written).toEqual([])
+})
 
 test('what comes while a document is written goes along with its next write', async () => {
   const documents = new Documents()
