@@ -75,13 +75,26 @@ export class EmbeddedCoordinator implements Coordinator {
     // Twice as often as sessions beat, but a dead process is noticed within a second whatever the timeout is.
     const roster = new Roster(folder, files, logger, Math.min(250, this.#settings.sessionTimeoutMs / 8))
     // As though they came from an older backup, which whoever uses them must be able to bear. Elections must not go back.
-    const documents = new Documents(folder.documents, folder, (name, error) => {
+    const documents = new Documents(folder.documents, folder, (name, error, known) => {
       const what = isForbidden(error) ? 'may not be read by this process' : 'is damaged'
-      logger.error(`document ${name} ${what}, and counts as it was before its last change, or as empty`, { error })
+      const counts = 'counts as it was before its last change, or as empty, for who has not read it before'
+      if (!known) logger.error(`document ${name} ${what}, and ${counts}`, { error })
+      // Each time, since any message may be lost.
+      if (!isForbidden(error)) tell({ kind: 'documents', name, damaged: true })
     })
+    const mend = async (name: string): Promise<void> => {
+      try {
+        if (!(await documents.mend(name))) return
+        logger.warn(`document ${name} was damaged, and is written anew as this process has read it before`)
+        tell({ kind: 'documents', name })
+      } catch (error) {
+        logger.debug(`document ${name} is damaged, and can't be written anew now`, { error })
+      }
+    }
     const officeChanges = new Pulse()
     const happened = (message: Message): void => {
-      if (message.kind === 'documents') documents.told(message.name)
+      if (message.kind === 'documents' && message.damaged === true) void mend(message.name)
+      else if (message.kind === 'documents') documents.told(message.name)
       if (message.kind === 'offices') officeChanges.beat()
       if (message.kind === 'sessions') roster.refresh().catch(() => undefined)
     }

@@ -62,6 +62,13 @@ export class Documents {
     return following
   }
 
+  /** Somebody has found a document damaged. Writes it anew where this process has seen it whole; false where it does not. */
+  async mend(name: string): Promise<boolean> {
+    if (documentFile(name) === undefined) return false
+    const shelf = this.#shelfOf(name)
+    return this.#gate.run(() => shelf.mend(name))
+  }
+
   /** Somebody has written a document. */
   told(name: string): void {
     if (documentFile(name) === undefined) return

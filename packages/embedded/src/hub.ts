@@ -208,7 +208,7 @@ function subjectOf(message: Message): string {
     case 'log':
       return `log ${message.address}`
     case 'documents':
-      return `document ${message.name}`
+      return message.damaged === true ? `damage ${message.name}` : `document ${message.name}`
     default:
       return message.kind
   }

@@ -6,7 +6,8 @@ export type Message =
   | { readonly kind: 'hello'; readonly id: string; readonly process: ProcessIdentity }
   /** A log has grown: everything below `end` is synced. Or it was truncated, or begins a new file: `end` is what it was. */
   | { readonly kind: 'log'; readonly address: string; readonly identity: string; readonly end: number }
-  | { readonly kind: 'documents'; readonly name: string }
+  /** It was written; or `damaged`: it was found so, and whoever has seen it whole may write it anew. */
+  | { readonly kind: 'documents'; readonly name: string; readonly damaged?: true }
   | { readonly kind: 'offices' }
   | { readonly kind: 'sessions' }
 
@@ -48,8 +49,11 @@ function messageFrom(text: string): Message | undefined {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return undefined
   const message = value as Partial<Record<string, unknown>>
   switch (message['kind']) {
-    case 'documents':
-      return typeof message['name'] === 'string' ? { kind: 'documents', name: message['name'] } : undefined
+    case 'documents': {
+      const { name, damaged } = message
+      if (typeof name !== 'string') return undefined
+      return damaged === true ? { kind: 'documents', name, damaged } : { kind: 'documents', name }
+    }
     case 'offices':
     case 'sessions':
       return { kind: message['kind'] }

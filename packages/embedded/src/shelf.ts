@@ -24,10 +24,10 @@ const kept = 3
 const timeGrainMs = 2_000
 
 /**
- * Told, once, that an older version counts in the place of one that is damaged, or that this process may not read, or none of its bytes. Where nobody
- * is told, that is an error.
+ * Told whenever a version is found that is damaged, or that this process may not read: another state counts in its place. `known`: it was told of before.
+ * Where nobody is told, that is an error.
  */
-export type OnDamage = (name: string, error: unknown) => void
+export type OnDamage = (name: string, error: unknown, known: boolean) => void
 
 /** The versions of each document that are there, ascending, by the document's file name. */
 type Versions = ReadonlyMap<string, readonly number[]>
@@ -42,6 +42,8 @@ export class Shelf {
   readonly #standIns = new WeakSet<Document>()
   /** The last of them, by name. */
   readonly #lastStandIns = new Map<string, Document>()
+  /** The versions that damage was told of last, by name. */
+  readonly #toldDamages = new Map<string, number>()
   /** The folder that they were seen in: another one of the same name begins with the same versions. */
   #seenIn: FolderState = nowhere
   /** The folder's time tells whether anything has changed since. */
@@ -89,6 +91,19 @@ export class Shelf {
     }
     await this.#removeOld(file, versions, version)
     return version
+  }
+
+  /**
+   * Writes a document anew, under its next version, where the newest is damaged and this process has seen it whole. False where there is nothing to mend, or
+   * another was faster.
+   */
+  async mend(name: string): Promise<boolean> {
+    const seen = this.#newest.get(name)
+    if (seen === undefined || this.#held(name, seen.version) === undefined) return false
+    const { version, bytes } = seen
+    if (!(await this.#isDamaged(name, version))) return false
+    // No other way than a write: where a newer one has been written since, this is given no name.
+    return this.#give(name, version + 1, bytes)
   }
 
   /** The folder has changed. */
@@ -188,8 +203,8 @@ export class Shelf {
   }
 
   /**
-   * The newest version; undefined where it is gone. What a damaged one held is lost, and what this process may not read is lost to it, so the newest
-   * whole one before it counts in its place, or none of its bytes, if that is allowed: what needs them fails, and can be written anew.
+   * The newest version; undefined where it is gone. What a damaged one held is lost to whoever has not seen it whole, and what this process may not read to it, so
+   * the newest whole one before it counts in its place, or none of its bytes, if that is allowed: what needs them fails, and can be written anew.
    */
   async #load(name: string, versions: readonly number[]): Promise<Document | undefined> {
     const version = versions.at(-1)!
@@ -199,25 +214,51 @@ export class Shelf {
         const bytes = await this.#bytesOf(name, number)
         if (bytes === undefined && damage === undefined) return undefined
         if (bytes === undefined) continue
-        if (damage !== undefined) return this.#standIn({ name, version, bytes }, damage)
+        if (damage !== undefined) return this.#standIn({ name, version, bytes })
         return { name, version, bytes }
       } catch (error) {
         const bearable = isKagamiError(error, 'KAGAMI_BAD_DOCUMENT') || isForbidden(error)
         if (!bearable || this.#onDamage === undefined) throw error
+        if (number === version) {
+          this.#tell(name, version, error)
+          const whole = this.#held(name, version)
+          if (whole !== undefined) return whole
+        }
         damage ??= error
       }
     }
-    return this.#standIn({ name, version, bytes: new Uint8Array(0) }, damage)
+    return this.#standIn({ name, version, bytes: new Uint8Array(0) })
+  }
+
+  /** A version as this process has seen it whole, in this very folder: what a version holds never changes. */
+  #held(name: string, version: number): Document | undefined {
+    const document = this.#newest.get(name)
+    if (document?.version !== version || this.#standIns.has(document)) return undefined
+    return stateOf(this.#folder).identity === this.#seenIn.identity ? document : undefined
+  }
+
+  async #isDamaged(name: string, version: number): Promise<boolean> {
+    try {
+      await this.#bytesOf(name, version)
+      return false
+    } catch (error) {
+      if (isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')) return true
+      throw error
+    }
+  }
+
+  #tell(name: string, version: number, damage: unknown): void {
+    const known = this.#toldDamages.get(name) === version
+    this.#toldDamages.set(name, version)
+    this.#onDamage?.(name, damage, known)
   }
 
   /** The same object as before, where nothing has changed. */
-  #standIn(document: Document, damage: unknown): Document {
+  #standIn(document: Document): Document {
     const before = this.#lastStandIns.get(document.name)
-    const known = before?.version === document.version
-    if (known && Buffer.compare(before.bytes, document.bytes) === 0) return before
+    if (before?.version === document.version && Buffer.compare(before.bytes, document.bytes) === 0) return before
     this.#standIns.add(document)
     this.#lastStandIns.set(document.name, document)
-    if (!known) this.#onDamage?.(document.name, damage)
     return document
   }
 

@@ -1,7 +1,7 @@
 /** Documents that several processes change, here by two views of one folder: what a watch sees, whoever tells it or does not. */
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Documents } from '../src/documents.js'
 import { openFolder, type Folder } from '../src/folder.js'
 import type { Following } from '../src/following.js'
@@ -123,14 +123,18 @@ test('a damaged one is told once and stays the same, however often it is looked 
   await writeFile(path, 'damaged')
   await changedAt(shelf, new Date(Date.now() - 60_000))
   const told: string[] = []
-  const bearing = new Documents(folder.documents, folder, (name) => told.push(name))
+  let again = 0
+  const bearing = new Documents(folder.documents, folder, (name, _, known) => (known ? again++ : told.push(name)))
   const x = bearing.follow('x/')
   const first = (await x.look()).get('x/a')!
   expect(first).toMatchObject({ version: 2, bytes: new Uint8Array(Buffer.from('one')) })
   for (let i = 0; i < 3; i++) {
     later()
+    const before = again
     expect((await x.look()).get('x/a')).toBe(first)
     expect(await bearing.read('x/a')).toBe(first)
+    // Whoever can mend it may not have heard of it.
+    expect(again).toBe(before + 2)
   }
   // What was held in its place is gone as well.
   await rm(join(shelf, 'x+a@1'))
@@ -141,6 +145,80 @@ test('a damaged one is told once and stays the same, however often it is looked 
   await writeFile(path, whole)
   later()
   expect(await seen(x)).toEqual({ 'x/a': 'two' })
+})
+
+describe('a document that is damaged after this process has seen it whole', () => {
+  /** Told of damage, by name. */
+  let told: string[]
+  let holder: Documents
+  let shelf: string
+
+  /** The holder has seen this version; then a byte of it flips. */
+  async function seenThenDamaged(version: number): Promise<void> {
+    told = []
+    holder = new Documents(folder.documents, folder, (name, _, known) => known || told.push(name))
+    expect((await holder.follow('x/').look()).get('x/a')?.version).toBe(version)
+    shelf = await shelfOf('x/a')
+    await flip(version)
+  }
+
+  async function flip(version: number): Promise<void> {
+    const path = join(shelf, `x+a@${version}`)
+    const bytes = await readFile(path)
+    bytes[bytes.length - 1]! ^= 1
+    await writeFile(path, bytes)
+  }
+
+  const bearing = (): Documents => new Documents(folder.documents, folder, () => undefined)
+
+  test('is given by it as it was, told, and written anew under the next version, once', async () => {
+    await write('x/a', 'one')
+    await write('x/a', 'two', 1)
+    await seenThenDamaged(2)
+    expect(await bearing().read('x/a')).toMatchObject({ version: 2, bytes: new Uint8Array(Buffer.from('one')) })
+    expect(await holder.read('x/a')).toMatchObject({ version: 2, bytes: new Uint8Array(Buffer.from('two')) })
+    expect(told).toEqual(['x/a'])
+    expect(await holder.mend('x/a')).toBe(true)
+    expect(await writer.read('x/a')).toMatchObject({ version: 3, bytes: new Uint8Array(Buffer.from('two')) })
+    expect(await holder.mend('x/a')).toBe(false)
+  })
+
+  test('is left alone by who has not seen it whole, or sees a version of it that is not damaged', async () => {
+    await write('x/a', 'one')
+    await seenThenDamaged(1)
+    const other = bearing()
+    expect(await other.mend('x/a')).toBe(false)
+    await other.follow('x/').look()
+    expect(await other.mend('x/a')).toBe(false)
+    await flip(1)
+    expect(await holder.mend('x/a')).toBe(false)
+    expect(await holder.mend('x/b')).toBe(false)
+    expect(await holder.mend('../x')).toBe(false)
+    expect((await writer.read('x/a'))?.version).toBe(1)
+  })
+
+  test('is left alone where others have written it since, though that is damaged, too', async () => {
+    await write('x/a', 'one')
+    await seenThenDamaged(1)
+    await write('x/a', 'two', 1)
+    expect(await holder.mend('x/a')).toBe(false)
+    await flip(2)
+    expect(await holder.read('x/a')).toMatchObject({ version: 2, bytes: new Uint8Array(0) })
+    expect(await holder.mend('x/a')).toBe(false)
+    expect((await bearing().read('x/a'))?.version).toBe(2)
+  })
+
+  test('is left alone in a folder that was put in the place of the one where it was seen', async () => {
+    await write('x/a', 'one')
+    await seenThenDamaged(1)
+    await rename(folder.documents, `${folder.documents}.backup`)
+    await mkdir(folder.documents)
+    await new Documents(folder.documents, folder).write('x/a', Buffer.from('of another'), undefined)
+    await flip(1)
+    expect(await holder.read('x/a')).toMatchObject({ version: 1, bytes: new Uint8Array(0) })
+    expect(await holder.mend('x/a')).toBe(false)
+    expect((await bearing().read('x/a'))?.version).toBe(1)
+  })
 })
 
 test('what could not be seen at first is not taken for nothing', async () => {

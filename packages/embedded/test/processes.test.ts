@@ -1,3 +1,5 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openLog, options, readAll, readTexts, startNode, testFolder } from './support.js'
 import { now, pause, startProcess } from './processes.js'
@@ -194,3 +196,67 @@ async function deafReader(dir: string, address: string): Promise<NodeProcess> {
   await reader.call('follow', address, 0, 60_000)
   return reader
 }
+
+describe('a document of which a byte has rotted', () => {
+  /** Its newest version, on the disk. */
+  async function newest(dir: string, name: string): Promise<{ readonly path: string; readonly version: number }> {
+    const files = await readdir(dir, { recursive: true })
+    const versions = files
+      .filter((file) => basename(file).startsWith(`${name}@`))
+      .map((file) => Number(file.split('@').at(-1)))
+    const version = Math.max(...versions)
+    return {
+      version,
+      path: join(
+        dir,
+        files.find((file) => file.endsWith(`${name}@${version}`))!,
+      ),
+    }
+  }
+
+  async function rot(path: string): Promise<void> {
+    const bytes = await readFile(path)
+    bytes[bytes.length - 2]! ^= 1
+    await writeFile(path, bytes)
+  }
+
+  it('is written anew by a process that has read it before, as soon as another one finds it', async () => {
+    const dir = await testFolder()
+    const [holder, finder] = [await startProcess(dir, 'holder'), await startProcess(dir, 'finder')]
+    await holder.call('connect')
+    await holder.call('watch', 'x/')
+    await holder.call('write', 'x/1', 'one')
+    await holder.call('write', 'x/1', 'two', 1)
+    await holder.report(({ event, texts }) => event === 'documents' && (texts as { 'x/1'?: string })['x/1'] === 'two')
+    const { path } = await newest(dir, 'x+1')
+    await rot(path)
+    await finder.call('connect')
+    await finder.call('watch', 'x/')
+    await finder.report(({ event, message }) => event === 'told' && /x\/1 is damaged/.test(String(message)))
+    await finder.report(({ event, texts }) => event === 'documents' && (texts as { 'x/1'?: string })['x/1'] === 'two')
+    await holder.report(
+      ({ event, message }) => event === 'told' && /x\/1 was damaged, and is written anew/.test(String(message)),
+    )
+    expect((await newest(dir, 'x+1')).version).toBe(3)
+    expect(await finder.call('write', 'x/1', 'three', 3)).toBe(4)
+  })
+
+  it('is written anew also where the process that has read it was frozen when it was found', async () => {
+    const dir = await testFolder()
+    const holder = await startProcess(dir, 'holder', { sessionTimeoutMs: 20_000 })
+    await holder.call('connect')
+    await holder.call('watch', 'x/')
+    await holder.call('write', 'x/1', 'one')
+    await holder.report(({ event, texts }) => event === 'documents' && (texts as { 'x/1'?: string })['x/1'] === 'one')
+    const { path } = await newest(dir, 'x+1')
+    await rot(path)
+    holder.freeze()
+    const finder = await startProcess(dir, 'finder')
+    await finder.call('connect')
+    await finder.call('watch', 'x/')
+    await finder.report(({ event, texts }) => event === 'documents' && (texts as { 'x/1'?: string })['x/1'] === '')
+    holder.thaw()
+    await finder.report(({ event, texts }) => event === 'documents' && (texts as { 'x/1'?: string })['x/1'] === 'one')
+    expect((await newest(dir, 'x+1')).version).toBe(2)
+  })
+})
