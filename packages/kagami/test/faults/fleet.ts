@@ -40,6 +40,10 @@ export class Fleet implements AsyncDisposable {
     this.sessionTimeoutMs = sessionTimeoutMs
   }
 
+  get dir(): string {
+    return this.#dir
+  }
+
   async open(ids: readonly string[]): Promise<void> {
     this.#dir = await mkdtemp(join(tmpdir(), 'kagami-faults-'))
     await Promise.all(ids.map((id) => this.start(id)))
