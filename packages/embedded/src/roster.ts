@@ -128,15 +128,16 @@ export class Roster {
   async #look(): Promise<void> {
     if (this.#stopped) return
     const began = performance.now()
-    // This process was frozen itself: what it saw before tells nothing of the time in between.
-    const frozen = began - this.#lookedAt > Math.max(500, 3 * this.#intervalMs)
+    // This process was frozen itself, or busy: who is silent may have been so for no longer than between two looks, with the whole machine for instance.
+    const sinceMs = began - this.#lookedAt
+    const unseenMs = sinceMs > Math.max(500, 3 * this.#intervalMs) ? sinceMs - this.#intervalMs : 0
     this.#lookedAt = began
     const known = new Map<string, Known>()
     let changed = false
     const ids = await this.#files.ids()
     for (const id of ids) {
       const before = this.#known.get(id)
-      const now = await this.#judge(id, before, frozen).catch((error: unknown) => {
+      const now = await this.#judge(id, before, unseenMs).catch((error: unknown) => {
         this.refused(id, error)
         return before ?? { info: undefined, beat: 0, seenAt: began, memberNumber: 0, member: undefined }
       })
@@ -151,14 +152,14 @@ export class Roster {
   }
 
   /** What is known of a session now; undefined when it is over. */
-  async #judge(id: string, before: Known | undefined, frozen: boolean): Promise<Known | undefined> {
+  async #judge(id: string, before: Known | undefined, unseenMs: number): Promise<Known | undefined> {
     const state = await this.#files.look(id)
     const info = before?.info?.process === undefined ? await this.#files.info(id) : before.info
     if (state === undefined) return undefined
     // A session is created whole, so this one was torn by a power failure.
     if (info === undefined) return this.#bury(id, 'it is damaged')
     if (state.dead) return this.#bury(id, 'it was declared dead')
-    const known = await this.#note(id, info, state, before, frozen)
+    const known = await this.#note(id, info, state, before, unseenMs)
     const silentMs = performance.now() - known.seenAt
     if (info.process !== undefined && isDead(info.process, this.#folder.own)) {
       // What is dead for certain is over, also where this process may not leave a mark of that.
@@ -177,16 +178,22 @@ export class Roster {
     info: SessionInfo,
     state: SessionState,
     before: Known | undefined,
-    frozen: boolean,
+    unseenMs: number,
   ): Promise<Known> {
-    const silent = before !== undefined && before.beat === state.beat && !frozen
+    const silent = before !== undefined && before.beat === state.beat
     let { memberNumber, member } = before ?? { memberNumber: 0, member: undefined }
     if (state.member !== memberNumber) {
       const read = await this.#files.readMember(id, state.member)
       // Replaced meanwhile: the next look sees the newer one.
       if (read !== undefined) [memberNumber, member] = [state.member, read]
     }
-    return { info, beat: state.beat, seenAt: silent ? before.seenAt : performance.now(), memberNumber, member }
+    return {
+      info,
+      beat: state.beat,
+      seenAt: silent ? before.seenAt + unseenMs : performance.now(),
+      memberNumber,
+      member,
+    }
   }
 
   async #bury(id: string, reason: string): Promise<undefined> {

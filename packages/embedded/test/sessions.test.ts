@@ -1,7 +1,7 @@
 import { readdir, readFile, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord, Session } from '@kagami/core/contract'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { now, pause, startProcess } from './processes.js'
 import { options, startNode, testFolder } from './support.js'
 
@@ -109,6 +109,42 @@ describe('a session', () => {
     }
     expect(session.signal.aborted).toBe(false)
     await seeNodes(session, ['a'])
+  })
+
+  it('is not ended by a process that was frozen together with it', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 600 }
+    const [judge, other] = [await startProcess(dir, 'b', settings), await startProcess(dir, 'c', settings)]
+    for (const node of [judge, other]) await node.call('connect')
+    for (let round = 0; round < 3; round++) {
+      // Whoever wakes up first sees the other silent for longer than its timeout.
+      for (const node of [judge, other]) node.freeze()
+      await pause(900)
+      judge.thaw()
+      await pause(150)
+      other.thaw()
+      await other.call('write', `x/${round}`, 'still here')
+    }
+    expect(other.of('over')).toEqual([])
+  })
+
+  it('of a process that is frozen is over also where the only other one is busy again and again', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 1_600 }
+    const { coordinator } = await startNode(dir, 'a', settings)
+    const session = await coordinator.connect(options)
+    const victim = await startProcess(dir, 'victim', settings)
+    await victim.call('connect')
+    await victim.call('join', 'victim-1')
+    await seeNodes(session, ['victim'])
+    victim.freeze()
+    // For longer each time than a process is that only looks late.
+    const busy = setInterval(() => {
+      for (const until = now() + 700; now() < until;);
+    }, 30)
+    onTestFinished(() => clearInterval(busy))
+    await seeNodes(session, [])
+    expect(session.signal.aborted).toBe(false)
   })
 
   it('that two processes were frozen with is judged anew when both wake up', async () => {
