@@ -27,11 +27,13 @@ async function rot(path: string): Promise<void> {
   await writeFile(path, bytes)
 }
 
+/** What stands before the JSON in a document's file. */
+const HEADER_BYTES = 32
+
 /** Whether the file holds JSON as it was written: the flipped bit makes none. */
 async function isWhole(path: string): Promise<boolean> {
-  const text = (await readFile(path)).toString('latin1')
   try {
-    JSON.parse(text.slice(text.indexOf('{')))
+    JSON.parse((await readFile(path)).toString('utf8', HEADER_BYTES))
     return true
   } catch {
     return false
