@@ -24,6 +24,13 @@ const beginBytes = 8
 /** What lies this near to the log's end was written a moment ago, and is in the system's memory. */
 const freshBytes = 256 * 1024
 
+/** What lies in the file at the cursor's position. */
+interface Glimpse {
+  readonly bytes: Buffer
+  /** The file has no more. */
+  readonly ended: boolean
+}
+
 export interface CursorBatch {
   readonly records: readonly LogRecord[]
   readonly next: number
@@ -33,6 +40,7 @@ export class Cursor {
   readonly #journal: Journal
   readonly #files: OpenFiles
   readonly #from: number
+  readonly #chunkBytes: number
   /** Everything below has been given out. */
   #next: number
   #segment: Segment
@@ -44,22 +52,23 @@ export class Cursor {
   /** Read from `#position` on, and not parsed yet. */
   #rest: Buffer = Buffer.alloc(0)
 
-  private constructor(journal: Journal, files: OpenFiles, from: number) {
+  private constructor(journal: Journal, files: OpenFiles, from: number, chunkBytes: number) {
     this.#journal = journal
     this.#files = files
     this.#from = from
+    this.#chunkBytes = chunkBytes
     this.#next = from
     this.#segment = journal.chain.holding(from)
     this.#position = Math.max(segmentHeaderBytes, from - this.#segment.base)
   }
 
-  /** At the first record at or above `from`, which lies within the log. */
-  static async at(journal: Journal, files: OpenFiles, from: number): Promise<Cursor> {
-    const cursor = new Cursor(journal, files, from)
+  /** At the first record at or above `from`, which lies within the log. `chunkBytes` is how much is read at once at most, but for a single record that takes more. */
+  static async at(journal: Journal, files: OpenFiles, from: number, chunkBytes = mostChunkBytes): Promise<Cursor> {
+    const cursor = new Cursor(journal, files, from, chunkBytes)
     if (from >= journal.end || cursor.#position === segmentHeaderBytes) return cursor
     // An offset need not be where a record begins. Only the way from the file's beginning tells for certain where one does.
-    const bytes = await cursor.#bytes(beginBytes)
-    if (bytes !== undefined && !beginsRecord(bytes)) cursor.#position = segmentHeaderBytes
+    const seen = await cursor.#look(beginBytes, beginBytes)
+    if (seen !== undefined && !beginsRecord(seen.bytes)) cursor.#position = segmentHeaderBytes
     return cursor
   }
 
@@ -69,7 +78,7 @@ export class Cursor {
    */
   async read(limit: number, maxBytes: number): Promise<CursorBatch> {
     await this.#journal.refresh()
-    const wanted = Math.min(mostChunkBytes, Math.max(leastChunkBytes, maxBytes + overheadBytes))
+    const wanted = Math.min(this.#chunkBytes, Math.max(leastChunkBytes, maxBytes + overheadBytes))
     let need = 1
     for (;;) {
       this.#refuseTruncated()
@@ -81,14 +90,16 @@ export class Cursor {
         need = 1
         continue
       }
-      if (this.#rest.byteLength < need) {
-        const bytes = await this.#bytes(Math.min(left, Math.max(need, wanted)))
-        if (bytes === undefined) {
+      const least = Math.min(need, left)
+      let ended = false
+      if (this.#rest.byteLength < least) {
+        const seen = await this.#look(least, Math.min(left, Math.max(need, wanted)))
+        if (seen === undefined) {
           need = 1
           continue
         }
-        this.#rest = bytes
-        if (this.#rest.byteLength < need) throw lostTail(this.#segment, this.#position + need)
+        this.#rest = seen.bytes
+        ended = seen.ended
       }
       const parsed = parseOrTell(this.#segment, this.#rest, this.#position, this.#badFrom, this.#file(), maxBytes)
       this.#rest = this.#rest.subarray(parsed.position - this.#position)
@@ -97,12 +108,18 @@ export class Cursor {
       const records = this.#recordsOf(parsed)
       need = Math.max(1, parsed.need)
       this.#sealed = parsed.sealed
-      if (!parsed.sealed && records.length === 0 && need > limit - this.#segment.base - this.#position) {
-        // The limit is where a record ends, so nothing can reach beyond it.
-        if (this.#segment.base + this.#position < limit) throw lostTail(this.#segment, limit - this.#segment.base)
-      }
+      if (!parsed.sealed && records.length === 0) this.#refuseLost(limit, ended)
       if (records.length > 0) return this.#done(records, limit)
     }
+  }
+
+  /**
+   * The limit is where a record ends. That it can't be reached is certain only once all bytes up to there have been seen, or all that the file holds: a record that was
+   * cut may claim more, and others follow it.
+   */
+  #refuseLost(limit: number, ended: boolean): void {
+    const left = limit - this.#segment.base - this.#position
+    if (left > 0 && (ended || this.#rest.byteLength >= left)) throw lostTail(this.#segment, this.#position + left)
   }
 
   #file(): { readonly base: number; readonly seed: number } {
@@ -155,20 +172,27 @@ export class Cursor {
     if (this.#next < start) throw truncated(this.#journal, this.#next)
   }
 
-  /** What lies at the position; undefined where the file had been read, and was truncated away before its seal was: then it goes on in the next one. */
-  async #bytes(length: number): Promise<Buffer | undefined> {
+  /**
+   * What lies at the position: at least `least` bytes, unless the file has fewer, and at most `most`. Undefined where the file had been read, and was truncated away before
+   * its seal was: then it goes on in the next one.
+   */
+  async #look(least: number, most: number): Promise<Glimpse | undefined> {
     const recent = this.#journal.recent
     if (recent?.segment.base === this.#segment.base && recent.position <= this.#position) {
       const at = this.#position - recent.position
-      // A copy, because what is read belongs to the reader.
-      if (at < recent.bytes.byteLength) return Buffer.from(recent.bytes.subarray(at, at + length))
+      // A copy, because what is read belongs to the reader. Others may have written behind it, so it tells nothing of the file's end.
+      if (at + least <= recent.bytes.byteLength) {
+        return { bytes: Buffer.from(recent.bytes.subarray(at, at + most)), ended: false }
+      }
     }
-    const buffer = Buffer.allocUnsafeSlow(length)
-    const fresh = length <= freshBytes && this.#journal.end - this.#segment.base - this.#position <= freshBytes
+    const buffer = Buffer.allocUnsafeSlow(most)
+    // A local file gives fewer bytes than it is asked for only where it has no more.
+    const glimpse = (got: number): Glimpse => ({ bytes: buffer.subarray(0, got), ended: got < most })
+    const fresh = most <= freshBytes && this.#journal.end - this.#segment.base - this.#position <= freshBytes
     const got = fresh ? this.#files.readNow(this.#segment, buffer, this.#position) : undefined
-    if (got !== undefined) return buffer.subarray(0, got)
+    if (got !== undefined) return glimpse(got)
     try {
-      return buffer.subarray(0, await this.#files.use(this.#segment, (fd) => read(fd, buffer, this.#position)))
+      return glimpse(await this.#files.use(this.#segment, (fd) => read(fd, buffer, this.#position)))
     } catch (error) {
       if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
       await this.#journal.chain.load()

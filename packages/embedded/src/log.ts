@@ -17,6 +17,7 @@ import type { Message } from './messages.js'
 import { keyOf, partsOf, bucketOf } from './names.js'
 import { OpenFiles } from './open-files.js'
 import type { Settings } from './options.js'
+import { maxPayloadBytes } from './record.js'
 import { encodeHeader, segmentPath } from './segment.js'
 import type { LogStore } from './store.js'
 import { EmbeddedTokenLog } from './token-log.js'
@@ -41,7 +42,7 @@ interface JournalEntry {
 
 export class EmbeddedCommitLog implements CommitLog {
   readonly name = 'embedded'
-  readonly maxRecordBytes = 8 * 1024 * 1024
+  readonly maxRecordBytes = maxPayloadBytes
   readonly appendsInFlight = 1
   readonly #life: AdapterLife<Opened>
   readonly #journals = new Map<LogAddress, JournalEntry>()

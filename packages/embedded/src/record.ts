@@ -19,6 +19,9 @@ const mark = Buffer.from([0xd1, 0x4b, 0x67, 0x6d, 0x52, 0x65, 0x63, 0x01])
 
 export const headerBytes = 40
 
+/** The largest payload that is written. Whoever reads keeps no more than this, and a header, to tell what a record is. */
+export const maxPayloadBytes = 8 * 1024 * 1024
+
 export const recordTypes = { data: 1, seal: 2, void: 3 } as const
 export type RecordType = (typeof recordTypes)[keyof typeof recordTypes]
 
@@ -103,7 +106,10 @@ export interface Parsed {
   readonly records: readonly ParsedRecord[]
   /** Everything in the file before this is done with. */
   readonly position: number
-  /** How many bytes from `position` on are needed to go on. Where the file has no more, this is the end for now. */
+  /**
+   * How many bytes from `position` on are needed to go on for certain. A record that was cut claims bytes that are not there, so fewer do
+   * where the next one follows: only who has given all that the file holds may take this for the end for now.
+   */
   readonly need: number
   /** The seal was read: nothing behind it in this file counts. */
   readonly sealed: boolean
@@ -122,7 +128,7 @@ export class DamagedRecord extends Error {
 
 /**
  * Parses what lies in `buffer`, which begins at `position` of the file, up to about `maxBytes` of payload (but at least one
- * record). `badFrom` is what the previous call gave.
+ * record). `badFrom` is what the previous call gave. Wherever the buffers of several calls end, they give the same as one of the whole file.
  * @throws DamagedRecord
  */
 export function parse(
@@ -201,6 +207,7 @@ function stepAt(buffer: Buffer, at: number, seed: number): Step {
     return cutBefore(buffer, at, headerBytes) ?? { kind: 'bad' }
   }
   const length = headerBytes + buffer.readUInt32LE(at + 8)
+  if (length > headerBytes + maxPayloadBytes) return cutBefore(buffer, at, headerBytes) ?? { kind: 'bad' }
   if (here < length) return cutBefore(buffer, at, length) ?? { kind: 'short', need: length }
   const payload = buffer.subarray(at + headerBytes, at + length)
   if (crc32(payload, seed) !== buffer.readUInt32LE(at + 32)) return cutBefore(buffer, at, length) ?? { kind: 'bad' }
@@ -220,10 +227,10 @@ function cutBefore(buffer: Buffer, at: number, length: number): Step | undefined
   const end = at + length
   const next = buffer.subarray(0, end + mark.byteLength - 1).indexOf(mark, at + 1)
   if (next !== -1 && next < end) return { kind: 'cut', to: next }
-  // The next mark may be there in part only, at the end of what has been read so far.
+  // The next mark may be there in part only, at the end of what has been read so far. Bytes that look like it are no reason to ask for less than the whole.
   const half = buffer.lastIndexOf(mark[0]!)
   const isHalf = half > at && half < end && half + sharedBytes(buffer, half) === buffer.byteLength
-  return isHalf ? { kind: 'short', need: half - at + mark.byteLength } : undefined
+  return isHalf ? { kind: 'short', need: Math.max(length, half - at + mark.byteLength) } : undefined
 }
 
 function unmasked(buffer: Buffer, at: number, length: number): Step {

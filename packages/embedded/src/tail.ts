@@ -13,13 +13,15 @@ import type { ParsedRecord } from './record.js'
 import { segmentHeaderBytes } from './segment.js'
 import type { Segment } from './segment.js'
 
-const chunkBytes = 1024 * 1024
+/** How much is read at once, unless a single record takes more. */
+const mostChunkBytes = 1024 * 1024
 
 export class Tail {
   readonly #chain: Chain
   readonly #files: OpenFiles
   readonly #syncs: Gate
   readonly #seed: number
+  readonly #chunkBytes: number
   segment: Segment
   /** Everything in the file before this has been parsed. */
   position = segmentHeaderBytes
@@ -32,11 +34,13 @@ export class Tail {
   /** The file's seal has been read, and the next file not entered yet. */
   #sealed = false
 
-  constructor(chain: Chain, files: OpenFiles, syncs: Gate, seed: number) {
+  /** `chunkBytes` is how much is read at once; it changes nothing of what is found. */
+  constructor(chain: Chain, files: OpenFiles, syncs: Gate, seed: number, chunkBytes = mostChunkBytes) {
     this.#chain = chain
     this.#files = files
     this.#syncs = syncs
     this.#seed = seed
+    this.#chunkBytes = chunkBytes
     this.segment = chain.last
     this.dataEnd = chain.last.dataEnd
   }
@@ -73,13 +77,14 @@ export class Tail {
   async #parseFile(fd: number, found?: (record: ParsedRecord, segment: Segment) => void): Promise<void> {
     const { size, named } = stateOf(fd)
     if (size < this.position) throw lostTail(this.segment, this.position)
-    let want = chunkBytes
+    let want = this.#chunkBytes
     while (this.position < size) {
       const buffer = Buffer.allocUnsafe(Math.min(want, size - this.position))
-      const got = await read(fd, buffer, this.position)
-      if (got === 0) throw lostTail(this.segment, this.position)
+      const seen = this.position + buffer.byteLength
+      // A local file gives fewer bytes than it is asked for only where it has no more: it was shortened just now.
+      if ((await read(fd, buffer, this.position)) < buffer.byteLength) throw lostTail(this.segment, seen)
       const file = { base: this.segment.base, seed: this.#seed }
-      const parsed = parseOrTell(this.segment, buffer.subarray(0, got), this.position, this.badFrom, file)
+      const parsed = parseOrTell(this.segment, buffer, this.position, this.badFrom, file)
       this.position = parsed.position
       this.badFrom = parsed.badFrom
       for (const record of parsed.records) {
@@ -90,8 +95,9 @@ export class Tail {
         this.#sealed = true
         return
       }
-      if (parsed.need > size - this.position) break
-      want = Math.max(chunkBytes, parsed.need)
+      // A record that was cut may claim more than the file has, and others follow it: only here is it certain that none does.
+      if (seen === size) break
+      want = Math.max(this.#chunkBytes, parsed.need)
     }
     this.size = size
     // A file without a name was deleted; one that is sealed, by truncation, any other, by a stranger.
