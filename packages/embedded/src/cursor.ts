@@ -108,7 +108,7 @@ export class Cursor {
       const records = this.#recordsOf(parsed)
       need = Math.max(1, parsed.need)
       this.#sealed = parsed.sealed
-      if (!parsed.sealed && records.length === 0) this.#refuseLost(limit, ended)
+      if (records.length === 0 && parsed.need > this.#rest.byteLength) this.#refuseLost(limit, ended)
       if (records.length > 0) return this.#done(records, limit)
     }
   }

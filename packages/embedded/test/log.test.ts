@@ -1,12 +1,24 @@
-import { appendFile, mkdir, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, readlink, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommitLog, LogBatch, TokenLog } from '@kagami/core/contract'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { partsOf } from '../src/names.js'
-import { encodeRecord, recordTypes } from '../src/record.js'
+import { encodeRecord, headerBytes, recordTypes } from '../src/record.js'
 import { decodeHeader, seedOf, segmentHeaderBytes } from '../src/segment.js'
 import { pause } from './processes.js'
-import { none, openLog, options, reachedFolder, readAll, readTexts, startNode, testFolder } from './support.js'
+import {
+  fillDisk,
+  mountTmpfs,
+  none,
+  openLog,
+  options,
+  reachedFolder,
+  readAll,
+  readTexts,
+  startNode,
+  testFolder,
+} from './support.js'
+import { mark } from './written-logs.js'
 
 /** The files of a log, the oldest first. */
 async function filesOf(dir: string, address: string): Promise<string[]> {
@@ -323,6 +335,108 @@ describe('a log that was cut or damaged', () => {
       })
       await expect(reopened(dir, address)).rejects.toMatchObject({ code })
     }
+  })
+})
+
+describe('records near the end of what is read at once', () => {
+  /** How much a reader, and who looks for the log's end, reads at once. */
+  const chunkBytes = 1024 * 1024
+  const bytes = (length: number, fill = 0x41): Buffer => Buffer.alloc(length, fill)
+
+  /** Everything is there for whoever comes later: readers, and writers too. */
+  async function expectAll(dir: string, handle: TokenLog, offsets: bigint[]): Promise<void> {
+    const { log } = await startNode(dir, 'reader')
+    const reader = await openLog(log, 'orders', handle.address)
+    expect((await readAll(reader)).map(({ offset }) => offset)).toEqual(offsets)
+    const { log: other } = await startNode(dir, 'writer')
+    const writer = await openLog(other, 'orders', handle.address)
+    offsets.push(await writer.append(bytes(1), options))
+    expect((await readAll(writer)).map(({ offset }) => offset)).toEqual(offsets)
+    expect((await readAll(reader)).map(({ offset }) => offset)).toEqual(offsets)
+    await log.stop()
+    await other.stop()
+  }
+
+  /** A log of which a chunk ends within a record that was cut: it claims more bytes than come behind it. */
+  async function cutAtChunkEnd(segmentBytes: number) {
+    const dir = await testFolder()
+    const handle = await openLog((await startNode(dir, 'a', { segmentBytes })).log)
+    const offsets: bigint[] = []
+    const append = async (length: number): Promise<void> => {
+      offsets.push(await handle.append(bytes(length), options))
+    }
+    for (let i = 0; i < 10; i++) await append(95_000)
+    const [path] = await filesOf(dir, handle.address)
+    const { identity } = decodeHeader(path!, (await readFile(path!)).subarray(0, segmentHeaderBytes))
+    const info = { type: recordTypes.data, nonce: 77n, synced: 64, seed: seedOf(identity) }
+    await appendFile(path!, encodeRecord(bytes(262_000), info).subarray(0, 150_000))
+    const { size } = await stat(path!)
+    expect([size - 150_000, size].map((at) => Math.floor((at - segmentHeaderBytes) / chunkBytes))).toEqual([0, 1])
+    return { dir, handle, offsets, append }
+  }
+
+  it('are all read behind one that was cut, though it claims more than comes behind it', async () => {
+    const { dir, handle, offsets, append } = await cutAtChunkEnd(8 * 1024 * 1024)
+    for (let i = 0; i < 5; i++) await append(10)
+    await expectAll(dir, handle, offsets)
+  })
+
+  it('are all read behind one that was cut near the end of a file that is sealed', async () => {
+    const { dir, handle, offsets, append } = await cutAtChunkEnd(1_150_000)
+    for (let i = 0; i < 6; i++) await append(10_000)
+    expect(await filesOf(dir, handle.address)).toHaveLength(2)
+    for (let i = 0; i < 10; i++) await append(100_000)
+    await expectAll(dir, handle, offsets)
+  })
+
+  it('are all read behind one that a full disk has cut, when whoever wrote it is dead', async () => {
+    const disk = await mountTmpfs(4)
+    onTestFinished(disk.remove)
+    const { log } = await startNode(disk.path, 'a')
+    const handle = await openLog(log)
+    const offsets: bigint[] = []
+    for (let i = 0; i < 10; i++) offsets.push(await handle.append(bytes(95_000), options))
+    const [path] = await filesOf(disk.path, handle.address)
+    await writeFile(join(disk.path, 'room'), bytes(150_000))
+    const empty = fillDisk(disk.path)
+    await rm(join(disk.path, 'room'))
+    const before = (await stat(path!)).size
+    await expect(handle.append(bytes(262_000), options)).rejects.toMatchObject({ code: 'KAGAMI_STORE_FULL' })
+    const cut = (await stat(path!)).size - before
+    expect(cut).toBeGreaterThan(chunkBytes - before)
+    expect(cut).toBeLessThan(262_000)
+    await log.stop()
+    empty()
+    const other = await openLog((await startNode(disk.path, 'b')).log, 'orders', handle.address)
+    for (let i = 0; i < 5; i++) offsets.push(await other.append(bytes(10), options))
+    await expectAll(disk.path, other, offsets)
+  })
+
+  it('are read whatever their bytes look like where a chunk ends', async () => {
+    const dir = await testFolder()
+    const { log } = await startNode(dir, 'a')
+    const first = mark[0]!
+    for (let behind = 1; behind < mark.byteLength; behind++) {
+      const handle = await openLog(log, 'orders', await log.allocate('orders', none, options))
+      const record = bytes(chunkBytes - headerBytes + behind)
+      record.fill(first, record.byteLength - behind - 3, record.byteLength - behind)
+      const offsets = [await handle.append(record, options)]
+      await expectAll(dir, handle, offsets)
+      await handle.truncate((await handle.range(options)).end, options)
+    }
+  })
+
+  it('are read where they hold nothing but a byte with which the next one could begin', async () => {
+    const dir = await testFolder()
+    const handle = await openLog((await startNode(dir, 'a')).log)
+    const offsets: bigint[] = []
+    for (const length of [1_100_000, 1_500_000, 8 * 1024 * 1024]) {
+      const record = bytes(length, mark[0])
+      // Else it would be masked.
+      record[length - 1] = 0
+      offsets.push(await handle.append(record, options))
+    }
+    await expectAll(dir, handle, offsets)
   })
 })
 

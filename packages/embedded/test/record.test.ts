@@ -1,7 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DamagedRecord, encodeRecord, headerBytes, parse, recordTypes, voidPayload } from '../src/record.js'
-import type { RecordInfo } from '../src/record.js'
+import {
+  DamagedRecord,
+  encodeRecord,
+  headerBytes,
+  maxPayloadBytes,
+  parse,
+  recordTypes,
+  voidPayload,
+} from '../src/record.js'
+import type { ParsedRecord, RecordInfo } from '../src/record.js'
+import { segmentHeaderBytes } from '../src/segment.js'
+import { longestPayload, parseWhole, seed, writtenLogs } from './written-logs.js'
+import type { WrittenFile } from './written-logs.js'
 
 const file = { base: 1000, seed: 7 }
 const mark = encodeRecord(new Uint8Array(0), { type: recordTypes.data, nonce: 0n, synced: 0, seed: 7 }).subarray(0, 8)
@@ -130,6 +141,72 @@ describe('parse', () => {
     expect(parse(bytes, 64, undefined, file, 15).records).toHaveLength(1)
     expect(parse(bytes, 64, undefined, file, 20).records).toHaveLength(2)
     expect(parse(bytes, 64, undefined, file, 1).records).toHaveLength(1)
+  })
+
+  it('asks for no less than a record claims, whatever its bytes look like', () => {
+    const whole = record(Buffer.concat([Buffer.alloc(300, mark[0]), Buffer.from('x')]))
+    for (let length = headerBytes; length < whole.byteLength; length++) {
+      const { need } = parse(whole.subarray(0, length), 64, undefined, file, Number.POSITIVE_INFINITY)
+      expect(need).toBeGreaterThanOrEqual(whole.byteLength)
+      expect(need).toBeLessThan(whole.byteLength + mark.byteLength)
+    }
+  })
+
+  it('takes a length that no record has for damage, instead of asking for so many bytes', () => {
+    const largest = record(new Uint8Array(maxPayloadBytes))
+    const begin = largest.subarray(0, 1000)
+    expect(parse(begin, 64, undefined, file, 1)).toMatchObject({ need: largest.byteLength, badFrom: undefined })
+    for (const claimed of [
+      record(new Uint8Array(maxPayloadBytes + 1)).subarray(0, 1000),
+      // Its header's CRC tells, too.
+      ...[28, 29, 30, 31].map((bit) => {
+        const rotten = Buffer.from(begin)
+        rotten.writeUInt32LE((rotten.readUInt32LE(8) ^ (1 << bit)) >>> 0, 8)
+        return rotten
+      }),
+    ]) {
+      const { need, badFrom } = parse(claimed, 64, undefined, file, 1)
+      expect(badFrom).toBe(64)
+      expect(need).toBeLessThan(100)
+      const vouched = record(voidPayload(64), { type: recordTypes.void })
+      expect(texts(Buffer.concat([claimed, vouched, record('after')]))).toEqual(['after'])
+    }
+  })
+
+  it('gives the same wherever what it is given ends, and gets on with as many bytes as it asks for', () => {
+    const copy = ({ from, to, nonce, payload }: ParsedRecord): unknown => [from, to, nonce, payload.toString('hex')]
+    const inParts = ({ base, bytes }: WrittenFile, split: number): { readonly found: unknown } => {
+      const here = { base, seed }
+      const first = parse(bytes.subarray(64, split), segmentHeaderBytes, undefined, here, Number.POSITIVE_INFINITY)
+      if (first.sealed) return { found: { ...first, records: first.records.map(copy) } }
+      const { position, badFrom } = first
+      let { need } = first
+      expect(need).toBeGreaterThan(split - position)
+      // For its header, for all of it, and for where a next one that has cut it would begin.
+      for (let asked = 0; position + need <= bytes.byteLength; asked++) {
+        expect(asked, 'asked without a step on').toBeLessThan(3)
+        expect(need).toBeLessThan(headerBytes + longestPayload + mark.byteLength)
+        const enough = bytes.subarray(position, position + need)
+        const next = parse(enough, position, badFrom, here, Number.POSITIVE_INFINITY)
+        if (next.position > position || next.badFrom !== badFrom || next.sealed) break
+        need = next.need
+      }
+      const rest = parse(bytes.subarray(position), position, badFrom, here, Number.POSITIVE_INFINITY)
+      return { found: { ...rest, records: [...first.records, ...rest.records].map(copy) } }
+    }
+    fc.assert(
+      fc.property(writtenLogs, ({ files }) => {
+        for (const written of files) {
+          const whole = parseWhole(written)
+          const expected = { ...whole, records: whole.records.map(copy) }
+          for (let split = segmentHeaderBytes; split <= written.bytes.byteLength; split++) {
+            const { found } = inParts(written, split)
+            expect(found, `split at ${split}`).toEqual(expected)
+          }
+        }
+      }),
+      { numRuns: 60 },
+    )
   })
 
   it('reads the same records whatever was cut where, and however the file is read', () => {

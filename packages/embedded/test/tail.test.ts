@@ -1,17 +1,17 @@
 /** The end of a log, where others move it on in the middle of a step. */
-import { appendFile, mkdir, readdir } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { expect, it, onTestFinished } from 'vitest'
 import { Chain } from '../src/chain.js'
 import { Gate } from '../src/gate.js'
 import { OpenFiles } from '../src/open-files.js'
 import { encodeRecord, recordTypes } from '../src/record.js'
-import { createSegment, seedOf, segmentHeaderBytes, segmentPath } from '../src/segment.js'
+import { createSegment, segmentHeaderBytes, segmentPath } from '../src/segment.js'
 import { Tail } from '../src/tail.js'
 import { testFolder } from './support.js'
-
-const identity = '0123456789abcdef'.repeat(2)
-const seed = seedOf(identity)
+import { identity, parseWhole, seed, writtenLogs } from './written-logs.js'
+import type { WrittenFile } from './written-logs.js'
 
 /** A gate that lets others do something before it lets the next task through. */
 class HeldGate extends Gate {
@@ -97,4 +97,45 @@ it('S1: a file that is left over below the log’s end is not taken for it', asy
   await extend(base)
   await tail.advance()
   expect(tail.segment.base).toBe(base + 1000)
+})
+
+/** A log of which this process has seen the first file only. */
+async function firstSeen(files: readonly WrittenFile[]) {
+  const dir = await testFolder()
+  const write = ({ base, bytes }: WrittenFile): Promise<void> => writeFile(segmentPath(dir, base), bytes)
+  await write(files[0]!)
+  const open = new OpenFiles(10)
+  const chain = new Chain(
+    dir,
+    () => join(dir, 'scratch'),
+    () => undefined,
+  )
+  await chain.load()
+  for (const file of files.slice(1)) await write(file)
+  return { chain, open }
+}
+
+it('the end is found behind the same records, whatever was cut where, and however much is read at once', async () => {
+  await fc.assert(
+    fc.asyncProperty(writtenLogs, fc.integer({ min: 1, max: 1200 }), async ({ files, records, end }, chunkBytes) => {
+      const { chain, open } = await firstSeen(files)
+      const tail = new Tail(chain, open, new Gate(1), seed, chunkBytes)
+      const found: { readonly offset: number; readonly text: string }[] = []
+      await tail.advance(({ from, payload }, { base }) => {
+        found.push({ offset: base + from, text: payload.toString('hex') })
+      })
+      const last = files.at(-1)!
+      // It goes from the first file to the last one: what lies between is nothing to it.
+      const [second = last] = files.slice(1)
+      expect(found).toEqual(records.filter(({ offset }) => offset < second.base || offset >= last.base))
+      const { position, badFrom } = parseWhole(last)
+      expect(tail).toMatchObject({ position, badFrom, size: last.bytes.byteLength, dataEnd: end })
+      expect(tail.segment.base).toBe(last.base)
+      // Nothing has changed, so it stays.
+      await tail.advance(() => expect.unreachable())
+      expect(tail).toMatchObject({ position, badFrom, size: last.bytes.byteLength, dataEnd: end })
+      open.close()
+    }),
+    { numRuns: 150 },
+  )
 })
