@@ -120,6 +120,17 @@ function isHindered(view: ClusterView, node: string, token: string): boolean {
   return report !== undefined && (report.cutOff || (report.phase === 'restoring' && report.error !== null))
 }
 
+/** Whether a copy has told that the log refuses what it appends, and not yet that it takes something again: it reads on, and would serve nothing as the primary. */
+function cannotWrite(view: ClusterView, node: string, token: string): boolean {
+  const report = view.report(node, token)
+  return report?.phase === 'running' && report.error !== null
+}
+
+/** Whether the primary would only lose by going there: it can write where it is, and could not there. */
+function wouldLose(node: string, { token, primary }: Assignment, view: ClusterView): boolean {
+  return primary !== null && cannotWrite(view, node, token) && !cannotWrite(view, primary.node, token)
+}
+
 /** Whether a replica is better off than a primary that is hindered: in sync; or on its way to be, where the primary is not there either. */
 function takesOver(node: string, primary: string, assignment: Assignment, view: ClusterView): boolean {
   const { token, replicas } = assignment
@@ -156,7 +167,7 @@ function choosePrimary(assignment: Assignment, input: StepInput, mayBe: (node: s
     return [
       isHindered(view, node, assignment.token) ? 0 : 1,
       // Whose appends the log refuses will not do better the next time.
-      report === undefined || report.error === null ? 1 : 0,
+      cannotWrite(view, node, assignment.token) ? 0 : 1,
       inSync(view, node, assignment) ? 1 : 0,
       view.nodes.get(node)?.draining === 'no' ? 1 : 0,
       assignment.epoch === 0 && node === pinned ? 1 : 0,
@@ -216,7 +227,8 @@ function handOver(assignment: Assignment, input: StepInput): Assignment {
 
 /** Whether a handover to this node can still come about, and last: a lost node may return within its grace period. */
 function mayFollow(to: string, assignment: Assignment, view: ClusterView): boolean {
-  return view.nodes.get(to)?.draining === 'no' && view.report(to, assignment.token)?.phase !== 'failed'
+  if (view.nodes.get(to)?.draining !== 'no' || view.report(to, assignment.token)?.phase === 'failed') return false
+  return !wouldLose(to, assignment, view)
 }
 
 /** Where the primary should be though it lives elsewhere; undefined: it may stay. */
@@ -232,7 +244,8 @@ function wantedPrimary(assignment: Assignment, input: StepInput): string | undef
   if (asked !== undefined && live(asked)) return asked
   const leaves = current !== undefined && view.nodes.get(current)?.draining !== 'no'
   const planned = target?.primary ?? undefined
-  const stays = (node: string): boolean => live(node) && view.nodes.get(node)?.draining === 'no'
+  const stays = (node: string): boolean =>
+    live(node) && view.nodes.get(node)?.draining === 'no' && !wouldLose(node, assignment, view)
   if (leaves) {
     if (planned !== undefined && stays(planned) && inSync(view, planned, assignment)) return planned
     const others = assignment.replicas.filter((node) => stays(node) && inSync(view, node, assignment))

@@ -133,6 +133,8 @@ export class Copy<R, C> {
       random,
       retryMs: limits.retryMs,
       onRested: () => this.#role.evaluate(),
+      tryOut: () => this.sync(undefined),
+      onOver: () => context.onChange(token),
       signal,
     })
     this.#role = new CopyRole({

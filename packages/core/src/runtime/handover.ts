@@ -166,7 +166,7 @@ function superseded(token: string, to: string, other: string): KagamiError {
 function lostTarget(token: string, to: string): KagamiError {
   return new KagamiError(
     'KAGAMI_NO_COPY',
-    `the handover of '${token}' was given up: node '${to}' was lost, is being drained, or its copy has failed. Choose another node`,
+    `the handover of '${token}' was given up: node '${to}' was lost, is being drained, its copy has failed, or the log refuses what it appends. Choose another node`,
     {
       retryable: true,
       details: { token, to },

@@ -1,29 +1,39 @@
 /**
- * Remembers that the log has refused a copy's appends for good, and for how long the copy rests before it lets itself be promoted again, so that a cluster
- * in which nobody may write does not change primaries as fast as it can.
+ * Remembers that the log has refused a copy's appends for good: for how long the copy rests before it lets itself be promoted again, so that a cluster in which
+ * nobody may write does not change primaries as fast as it can; and until when others are told of it, so that nobody who can write gives way to it.
  */
 import type { Clock, KagamiError, Random } from '../contract/index.js'
-import { backoffMs } from './waiting.js'
+import { backoffMs, linkedAbort, sleep } from './waiting.js'
 
 export interface RefusalsContext {
   readonly clock: Clock
   readonly random: Random
   readonly retryMs: { readonly first: number; readonly longest: number }
   onRested(): void
+  /** Appends something that changes nothing, and resolves when it was read back. */
+  tryOut(): Promise<void>
+  /** The log has taken what was tried. */
+  onOver(): void
   readonly signal: AbortSignal
 }
+
+/** The first trial comes after so many of the longest rests: a node whose permission is mended may wait for its tokens, and they are served meanwhile. */
+const RESTS_BEFORE_TRIAL = 5
+const LONGEST_BEFORE_TRIAL_MS = 3_600_000
 
 export class Refusals {
   readonly #context: RefusalsContext
   #error: KagamiError | undefined
   #inARow = 0
   #resting = false
+  /** What ends the trials that follow the last refusal. */
+  #endTrials: (() => void) | undefined
 
   constructor(context: RefusalsContext) {
     this.#context = context
   }
 
-  /** The last refusal, until the log takes an entry of this copy again. */
+  /** The last refusal, until the log takes an entry of this copy again, or what is tried out after a while. */
   get error(): KagamiError | undefined {
     return this.#error
   }
@@ -41,11 +51,39 @@ export class Refusals {
       if (!signal.aborted) this.#context.onRested()
     })
     this.#inARow += 1
+    void this.#tryLater()
   }
 
   /** The log has taken an entry of this copy. */
   over(): void {
+    this.#endTrials?.()
     this.#error = undefined
     this.#inARow = 0
+  }
+
+  /**
+   * That the log takes a trial is a reason to let the copy be the primary again, and no proof that it takes entries: so the pause before the next one
+   * grows until it has taken one of those.
+   */
+  async #tryLater(): Promise<void> {
+    const { clock, random, retryMs } = this.#context
+    const link = linkedAbort(this.#context.signal)
+    const { signal } = link
+    this.#endTrials?.()
+    this.#endTrials = () => link.abort(new Error('the trials are over'))
+    const pauses = { first: RESTS_BEFORE_TRIAL * retryMs.longest, longest: LONGEST_BEFORE_TRIAL_MS }
+    for (let failures = this.#inARow - 1; !signal.aborted; failures++) {
+      const taken = await sleep(clock, backoffMs(failures, pauses, random), signal)
+        .then(() => this.#context.tryOut())
+        .then(
+          () => true,
+          () => false,
+        )
+      if (signal.aborted || !taken) continue
+      link.unlink()
+      this.#error = undefined
+      this.#context.onOver()
+      return
+    }
   }
 }

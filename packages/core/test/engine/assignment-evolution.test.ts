@@ -19,6 +19,7 @@ const event: fc.Arbitrary<WorldEvent> = fc.record({
     { weight: 4, arbitrary: fc.constantFrom('drain' as const, 'leave' as const, 'stay' as const) },
     { weight: 4, arbitrary: fc.constantFrom('fail' as const, 'ask' as const, 'shuffle' as const, 'rewind' as const) },
     { weight: 5, arbitrary: fc.constantFrom('ask' as const, 'alter' as const) },
+    { weight: 3, arbitrary: fc.constantFrom('refuse' as const, 'refuse' as const, 'permit' as const) },
   ),
   node: fc.nat({ max: 4 }),
   token: fc.nat({ max: 4 }),
@@ -56,6 +57,7 @@ describe('over random lives of a cluster', () => {
       'nobody can',
       'the target drains',
       'came back to its owner',
+      'where it can write',
     )
   })
 })
@@ -77,7 +79,11 @@ function expectAtTarget(world: ClusterWorld, { spec, assignment }: ClusterWorld[
   const { owner } = spec
   const unable = owner === null || view.nodes.get(owner)?.draining !== 'no' || failed(owner)
   const stranded = holdsForOwner(spec) && unable
-  const elsewhere = asked ?? (drains || stranded ? primary?.node : undefined)
+  // Nor to a copy whose appends are refused, from one whose are not.
+  const refused = (node: string | null): boolean =>
+    node !== null && !failed(node) && (view.report(node, spec.token)?.error ?? null) !== null
+  const writes = primary !== null && refused(target.primary) && !refused(primary.node)
+  const elsewhere = asked ?? (drains || stranded || writes ? primary?.node : undefined)
   const wanted = [...new Set(elsewhere === undefined ? planned : [...planned, elsewhere])].sort()
   // A failed copy that nothing could take the place of stays visible.
   const full = planned.length === 1 + spec.replicas
@@ -90,6 +96,14 @@ function expectAtTarget(world: ClusterWorld, { spec, assignment }: ClusterWorld[
   }
   expect(view.report(primary.node, spec.token)?.serving).toBe(assignment.epoch)
   if (asked !== undefined) expect(primary.node).toBe(asked)
-  else if (!drains && !stranded) expect(primary.node).toBe(target.primary)
-  tally.add(asked !== undefined ? 'where it was asked to be' : drains ? 'the target drains' : 'at the target')
+  else if (!drains && !stranded && !writes) expect(primary.node).toBe(target.primary)
+  tally.add(
+    asked !== undefined
+      ? 'where it was asked to be'
+      : writes
+        ? 'where it can write'
+        : drains
+          ? 'the target drains'
+          : 'at the target',
+  )
 }

@@ -28,6 +28,8 @@ export interface WorldEvent {
     | 'leave'
     | 'stay'
     | 'fail'
+    | 'refuse'
+    | 'permit'
     | 'ask'
     | 'shuffle'
     | 'rewind'
@@ -59,6 +61,8 @@ interface CopyInWorld {
   /** Rounds until it is in sync. */
   behind: number
   failed: boolean
+  /** The log has refused an entry of it, and takes its barriers. */
+  refused: boolean
   serving: number
   /** The highest epoch that this member was given. */
   used: number
@@ -124,6 +128,16 @@ export class ClusterWorld {
       case 'fail': {
         const copy = token.copies.get(node.id)
         if (copy !== undefined && node.alive) Object.assign(copy, { failed: true, serving: 0 })
+        return
+      }
+      case 'refuse': {
+        const copy = token.copies.get(node.id)
+        if (copy !== undefined && node.alive && !copy.failed) Object.assign(copy, { refused: true, serving: 0 })
+        return
+      }
+      case 'permit': {
+        const copy = token.copies.get(node.id)
+        if (copy !== undefined) copy.refused = false
         return
       }
       case 'ask':
@@ -241,7 +255,7 @@ export class ClusterWorld {
       inSync: !copy.failed && copy.behind === 0,
       serving: copy.serving,
       seen: refuses && !copy.failed ? { incarnation: 1, epoch: Math.max(copy.used, epoch), log, deleted: false } : null,
-      error: null,
+      error: copy.refused && !copy.failed ? 'KAGAMI_LOG_REFUSED' : null,
     }
   }
 
@@ -260,6 +274,7 @@ export class ClusterWorld {
           member: memberOf(node),
           behind: 1 + (hash(node.id + token.spec.token) % 3),
           failed: false,
+          refused: false,
           serving: 0,
           used: 0,
         })
@@ -308,6 +323,8 @@ export class ClusterWorld {
     expect(ready(primary.node), 'handed over to a copy in sync').toBe(true)
     expect(old?.serving, 'handed over by a primary that serves').toBe(before.epoch)
     expect(view.nodes.get(primary.node)?.draining, 'handed over to a node that stays').toBe('no')
+    const refusedThere = (view.report(primary.node, spec.token)?.error ?? null) !== null
+    if (refusedThere) expect(old?.error, 'nobody who can write gives way to a copy that can not').not.toBeNull()
     this.tally.add('handed over')
     this.tally.add('came back to its owner', holdsForOwner(spec) ? 1 : 0)
   }
