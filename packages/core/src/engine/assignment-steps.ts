@@ -24,11 +24,13 @@ export interface ClusterView {
   report(node: string, token: string): CopyReport | undefined
   /** The most entries that any node has told of, also one that is gone; 0: none. */
   reached(token: string, incarnation: number): number
+  /** Whether the node's copy is not in sync, and has not come on for so long that nothing waits for it (engine/restore-places.ts). */
+  stalled(node: string, token: string): boolean
 }
 
 /** Counts that the steps of several tokens share within one round; the steps keep them up to date. */
 export interface RoundCounts {
-  /** Copies per node that are not in sync yet. */
+  /** Copies per node that are on their way to be in sync. */
   readonly restoring: Map<string, number>
   readonly primaries: Map<string, number>
 }
@@ -340,13 +342,20 @@ export function countRound(assignments: Iterable<Assignment>, view: ClusterView)
     if (assignment.phase !== 'open') continue
     if (assignment.primary !== null) count(counts.primaries, assignment.primary.node, 1)
     for (const node of copiesOf(assignment)) {
-      // A copy that has failed restores no more, nor does one that is hindered: counted, a few poisoned tokens would keep all others from a node.
-      const report = view.report(node, assignment.token)
-      const stuck = report?.phase === 'failed' || (report?.phase === 'restoring' && report.error !== null)
-      if (!stuck && !inSync(view, node, assignment)) count(counts.restoring, node, 1)
+      if (isOnItsWay(view, node, assignment)) count(counts.restoring, node, 1)
     }
   }
   return counts
+}
+
+/** Whether a copy is yet to be in sync, and may be before long. What is stuck does not count: a few such tokens would keep all others from the node. */
+function isOnItsWay(view: ClusterView, node: string, assignment: Assignment): boolean {
+  const { token } = assignment
+  const report = view.report(node, token)
+  if (report?.phase === 'failed' || (report?.phase === 'restoring' && report.error !== null)) return false
+  // One that is being restored has not looked at its log yet: that says nothing.
+  if (report?.phase === 'running' && report.cutOff) return false
+  return !inSync(view, node, assignment) && !view.stalled(node, token)
 }
 
 function inSync(view: ClusterView, node: string, assignment: Assignment): boolean {

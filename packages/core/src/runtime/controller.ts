@@ -144,8 +144,8 @@ class ControllerTerm {
     this.#session = session
     this.#ruler = ruler
     this.#problems = problems
-    const { seams, graceMs } = context.settings
-    this.#views = new ClusterViews(seams.clock, graceMs, this.#reports)
+    const { seams, graceMs, limits } = context.settings
+    this.#views = new ClusterViews(seams.clock, { graceMs, stallMs: limits.stallTimeoutMs }, this.#reports)
     const { settings, events } = context
     this.#orphans = new Orphans({ settings, events, problems })
     this.#scope = new Scope((task, error) => {

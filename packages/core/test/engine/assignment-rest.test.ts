@@ -89,6 +89,7 @@ function stepsOf({ nodes, spec, primary, replicas }: World): string[] {
       return { ...report, serving: serves ? assignment.epoch : 0 }
     },
     reached: () => 0,
+    stalled: () => false,
   }
   const placement = evenPlacement()
   const target = () => {

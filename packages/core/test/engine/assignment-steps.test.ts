@@ -28,7 +28,10 @@ describe.each(files)('%s', (file) => {
 
 const ASSIGNED: Assignment = { ...NEW, epoch: 4, primary: { node: 'b', member: 'b1' }, replicas: ['a', 'c'] }
 
-function viewOf(reports: Readonly<Record<string, Partial<CopyReport>>>, lost: readonly string[] = []): ClusterView {
+function viewOf(
+  reports: Readonly<Record<string, Partial<CopyReport>>>,
+  { lost = [], stalled = [] }: { readonly lost?: readonly string[]; readonly stalled?: readonly string[] } = {},
+): ClusterView {
   const view = (node: string): NodeView => {
     return { node, member: lost.includes(node) ? undefined : `${node}1`, zone: null, capacity: 1, draining: 'no' }
   }
@@ -36,6 +39,7 @@ function viewOf(reports: Readonly<Record<string, Partial<CopyReport>>>, lost: re
     nodes: new Map(['a', 'b', 'c'].map((node) => [node, view(node)])),
     report: (node) => (reports[node] === undefined ? undefined : { ...REPORT, ...reports[node] }),
     reached: () => 0,
+    stalled: (node) => stalled.includes(node),
   }
 }
 
@@ -61,6 +65,17 @@ describe('the counts of a round', () => {
   test('one poisoned token delays no other: a copy that has failed takes no place among the restores', () => {
     const counts = countRound([ASSIGNED], viewOf({ a: { phase: 'failed', inSync: false }, b: {}, c: {} }))
     expect([...counts.restoring]).toEqual([])
+  })
+
+  test('nor does one that is cut off from its log; one that is still restored has only not looked at it yet', () => {
+    const cutOff = { inSync: false, cutOff: true }
+    const reports = { a: cutOff, b: {}, c: { ...cutOff, phase: 'restoring' as const } }
+    expect([...countRound([ASSIGNED], viewOf(reports)).restoring]).toEqual([['c', 1]])
+  })
+
+  test('nor one that does not come on, also where nothing was heard of it at all', () => {
+    const view = viewOf({ a: { inSync: false }, b: {} }, { stalled: ['a', 'c'] })
+    expect([...countRound([ASSIGNED], view).restoring]).toEqual([])
   })
 
   test('primaries are counted where they are; tokens that are not open are not counted', () => {
@@ -107,5 +122,5 @@ describe('an assignment', () => {
 })
 
 test('a cluster is calm when no node is within its grace period', () => {
-  expect([calm(viewOf({})), calm(viewOf({}, ['b']))]).toEqual([true, false])
+  expect([calm(viewOf({})), calm(viewOf({}, { lost: ['b'] }))]).toEqual([true, false])
 })

@@ -218,6 +218,7 @@ export class ClusterWorld {
       nodes,
       report: (node, token) => (nodes.get(node)?.member === undefined ? undefined : this.#report(node, token)),
       reached: () => 0,
+      stalled: () => false,
     }
   }
 

@@ -24,7 +24,7 @@ test.each([
 ] as const)(
   'a wish that has changed is written down by the next step, also where nothing else is to be done: %j',
   (change) => {
-    const view: ClusterView = { nodes: new Map(), report: () => undefined, reached: () => 0 }
+    const view: ClusterView = { nodes: new Map(), report: () => undefined, reached: () => 0, stalled: () => false }
     const before = withWishes({ ...NEW, epoch: 1 }, owned)
     const step = (spec: Spec): Assignment =>
       nextStep(before, { spec, target: undefined, view, counts: countRound([before], view), restoresPerNode: 1 })

@@ -194,6 +194,7 @@ class Desk {
         nodes: this.#nodes,
         report: (node) => this.#reports.get(node),
         reached: (_, incarnation) => this.#told.get(incarnation) ?? 0,
+        stalled: () => false,
       },
       counts: { restoring: new Map(this.#restoring), primaries: new Map() },
       restoresPerNode: this.#restoresPerNode,
