@@ -87,8 +87,15 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   const { primary, token } = assignment
   const lives = primary !== null && view.nodes.get(primary.node)?.member === primary.member
   const stays = lives && view.report(primary.node, token)?.phase !== 'failed'
-  if (stays && !isHindered(view, primary.node, token)) return assignment
-  const chosen = choosePrimary(assignment, input, (node) => !stays || takesOver(node, primary.node, assignment, view))
+  const hindered = stays && isHindered(view, primary.node, token)
+  if (stays && !hindered && view.report(primary.node, token)?.appendsFail !== true) return assignment
+  // A log that takes nothing may take nothing of anybody. So each copy that can read it is tried once, and then stays, until it is known that one can write again.
+  const takes = (node: string): boolean => hindered || !cannotWrite(view, node, token)
+  const chosen = choosePrimary(
+    assignment,
+    input,
+    (node) => !stays || (takes(node) && takesOver(node, primary.node, assignment, view)),
+  )
   if (stays && chosen === undefined) return assignment
   const copies = copiesOf(assignment)
   const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
@@ -122,7 +129,7 @@ function isHindered(view: ClusterView, node: string, token: string): boolean {
   return report !== undefined && (report.cutOff || (report.phase === 'restoring' && report.error !== null))
 }
 
-/** Whether a copy has told that the log refuses what it appends, and not yet that it takes something again: it reads on, and would serve nothing as the primary. */
+/** Whether a copy has told that the log takes nothing of it, and not yet that it takes something again: it reads on, and would serve nothing as the primary. */
 function cannotWrite(view: ClusterView, node: string, token: string): boolean {
   const report = view.report(node, token)
   return report?.phase === 'running' && report.error !== null
@@ -168,7 +175,7 @@ function choosePrimary(assignment: Assignment, input: StepInput, mayBe: (node: s
     const applied = report?.incarnation === assignment.incarnation ? report.nextIndex : -1
     return [
       isHindered(view, node, assignment.token) ? 0 : 1,
-      // Whose appends the log refuses will not do better the next time.
+      // Whose appends the log does not take will not do better the next time.
       cannotWrite(view, node, assignment.token) ? 0 : 1,
       inSync(view, node, assignment) ? 1 : 0,
       view.nodes.get(node)?.draining === 'no' ? 1 : 0,

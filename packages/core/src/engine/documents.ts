@@ -135,6 +135,8 @@ export interface CopyReport {
   readonly snapshotFails: boolean
   /** The epoch that this copy serves as primary; 0 when it serves none. */
   readonly serving: number
+  /** It is the primary, and its log has taken nothing of it for longer than twice `appendTimeoutMs`, though it may take something yet. Absent where an earlier version wrote it. */
+  readonly appendsFail?: boolean
   /** The assignment is not above what this copy has seen: the highest pair, and the log that it stands in. */
   readonly seen: {
     readonly incarnation: number

@@ -195,9 +195,10 @@ function problemsOf(phase: TokenStatus['phase'], spec: Spec | undefined, copies:
 function primaryProblem([first]: readonly CopyStatus[]): string | undefined {
   if (first?.role !== 'primary') return 'it has no primary'
   const { node, state, error } = first
-  if (state === 'serving') return undefined
   if (state === 'lost') return `its primary is lost with node '${node}'`
   const why = error === null ? '' : ` (${error})`
+  if (state === 'serving')
+    return error === null ? undefined : `its log takes nothing of its primary on node '${node}'${why}`
   return state === 'failed'
     ? `its primary on node '${node}' has failed${why}`
     : `node '${node}' does not serve it now${why}`

@@ -118,6 +118,9 @@ export class Copy<R, C> {
       log,
       readTo,
       onRefused: (term, error) => this.#onRefused(term, error),
+      onUnable: (error) => {
+        if (this.#refusals.unable(error)) context.onChange(token)
+      },
       onLostTail,
       signal,
     })
@@ -335,6 +338,7 @@ export class Copy<R, C> {
       cutOff: this.#progress.cutOff,
       snapshotFails: this.#snapshotter.error !== undefined,
       serving: this.#role.servingEpoch,
+      appendsFail: this.#replicator.live !== undefined && this.#replicator.lastingTrouble !== undefined,
       seen: this.#role.refusal,
       error: (this.#error ?? this.#hindrance ?? this.#refusals.error)?.code ?? null,
     }
@@ -450,7 +454,10 @@ export class Copy<R, C> {
   #onBarrier(frame: BarrierFrame): void {
     this.#settlement.superseded()
     const own = this.#replicator.terms.find((term) => term.term === frame.term)
-    if (own !== undefined && this.#holds(this.#role.known)) this.#replicator.serve(own, this.#state)
+    if (own !== undefined && this.#holds(this.#role.known)) {
+      this.#refusals.reached()
+      this.#replicator.serve(own, this.#state)
+    }
     this.#role.evaluate()
   }
 

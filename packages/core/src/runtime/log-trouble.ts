@@ -23,6 +23,11 @@ export class LogTrouble {
     return this.#error
   }
 
+  /** The last failure, where they have lasted for so many times as long as is waited in silence. */
+  lasting(times: number): KagamiError | undefined {
+    return this.#clock.monotonicMs() - this.#sinceMs >= times * this.#patienceMs ? this.#error : undefined
+  }
+
   /** An append has failed, and will be tried again. True where it is the first in a row. */
   failed(cause: unknown): boolean {
     const first = this.#error === undefined
@@ -48,8 +53,7 @@ export class LogTrouble {
   refusal(): KagamiError | undefined {
     const cause = this.#error
     if (cause === undefined) return undefined
-    const lasted = this.#clock.monotonicMs() - this.#sinceMs >= this.#patienceMs
-    if (cause.code !== 'KAGAMI_STORE_FULL' && !lasted) return undefined
+    if (cause.code !== 'KAGAMI_STORE_FULL' && this.lasting(1) === undefined) return undefined
     return new KagamiError(
       cause.code,
       `nothing was appended to '${this.#token}', because its log takes nothing now: ${cause.message}. Mend that, then try again`,

@@ -1,6 +1,7 @@
 /**
  * Remembers that the log has refused a copy's appends for good: for how long the copy rests before it lets itself be promoted again, so that a cluster in which
- * nobody may write does not change primaries as fast as it can; and until when others are told of it, so that nobody who can write gives way to it.
+ * nobody may write does not change primaries as fast as it can; and until when others are told of it, so that nobody who can write gives way to it. They are told
+ * of a log that has long taken nothing in the same way.
  */
 import type { Clock, KagamiError, Random } from '../contract/index.js'
 import { backoffMs, linkedAbort, sleep } from './waiting.js'
@@ -33,7 +34,7 @@ export class Refusals {
     this.#context = context
   }
 
-  /** The last refusal, until the log takes an entry of this copy again, or what is tried out after a while. */
+  /** Why it can't write, until the log takes an entry of this copy again, or what is tried out after a while. */
   get error(): KagamiError | undefined {
     return this.#error
   }
@@ -54,6 +55,22 @@ export class Refusals {
     void this.#tryLater()
   }
 
+  /** The log has taken nothing for long, and is still asked to. False where that is no news. */
+  unable(error: KagamiError): boolean {
+    if (this.#error !== undefined) return false
+    this.#error = error
+    this.#inARow += 1
+    void this.#tryLater()
+    return true
+  }
+
+  /** The log has taken a barrier of this copy. Whose entries are refused may well have that. */
+  reached(): void {
+    if (this.#error?.retryable !== true) return
+    this.#endTrials?.()
+    this.#error = undefined
+  }
+
   /** The log has taken an entry of this copy. */
   over(): void {
     this.#endTrials?.()
@@ -62,8 +79,8 @@ export class Refusals {
   }
 
   /**
-   * That the log takes a trial is a reason to let the copy be the primary again, and no proof that it takes entries: so the pause before the next one
-   * grows until it has taken one of those.
+   * That the log takes a trial is a reason to let the copy be the primary again, and no proof that it takes entries: so after each further refusal the pauses
+   * are longer, until it has taken one of those.
    */
   async #tryLater(): Promise<void> {
     const { clock, random, retryMs } = this.#context
@@ -72,8 +89,8 @@ export class Refusals {
     this.#endTrials?.()
     this.#endTrials = () => link.abort(new Error('the trials are over'))
     const pauses = { first: RESTS_BEFORE_TRIAL * retryMs.longest, longest: LONGEST_BEFORE_TRIAL_MS }
-    for (let failures = this.#inARow - 1; !signal.aborted; failures++) {
-      const taken = await sleep(clock, backoffMs(failures, pauses, random), signal)
+    while (!signal.aborted) {
+      const taken = await sleep(clock, backoffMs(this.#inARow - 1, pauses, random), signal)
         .then(() => this.#context.tryOut())
         .then(
           () => true,

@@ -42,10 +42,15 @@ export interface ReplicatorContext {
   readTo(): Offset
   /** The log refuses for good what a term appends. */
   onRefused(term: Term<PendingEntry>, error: KagamiError): void
+  /** The log has taken nothing for so long that another copy had better try. Told with each further failure. */
+  onUnable(error: KagamiError): void
   /** The log took an append below what this copy had read when it began: it has lost what was there. */
   onLostTail(offset: Offset): void
   readonly signal: AbortSignal
 }
+
+/** Callers are told after one. What is appended again mostly lands, and a change of primaries costs more than to wait for that. */
+const TIMEOUTS_BEFORE_GIVING_WAY = 2
 
 export class Replicator {
   readonly #context: ReplicatorContext
@@ -66,6 +71,11 @@ export class Replicator {
   /** Why the log takes nothing now, while something is being appended again. */
   get trouble(): KagamiError | undefined {
     return this.#terms.some((term) => term.failing) ? this.#trouble.error : undefined
+  }
+
+  /** The same, where it has lasted for so long that another copy had better try. */
+  get lastingTrouble(): KagamiError | undefined {
+    return this.trouble === undefined ? undefined : this.#trouble.lasting(TIMEOUTS_BEFORE_GIVING_WAY)
   }
 
   /** The term that takes entries; undefined when this copy is no primary. */
@@ -225,6 +235,8 @@ export class Replicator {
           logger.warn(`an append to the log of '${token}' failed and is tried again`, { error })
         const refusal = this.#refusal()
         if (refusal !== undefined) this.#handBack(this.live?.takeOpen() ?? [], refusal)
+        const { lastingTrouble } = this
+        if (lastingTrouble !== undefined) this.#context.onUnable(lastingTrouble)
         this.pump()
       },
     )

@@ -28,13 +28,24 @@ const report = fc
     caughtUp: often,
     cutOff: seldom,
     refused: seldom,
+    unanswered: seldom,
     lost: fc.boolean(),
     nextIndex: fc.constantFrom(3, 10, 20),
   })
-  .map(({ phase, caughtUp, cutOff, refused, lost, nextIndex }): CopyReport => {
+  .map(({ phase, caughtUp, cutOff, refused, unanswered, lost, nextIndex }): CopyReport => {
     const failure = lost ? 'KAGAMI_LOG_LOST_TAIL' : 'KAGAMI_APPLY_FAILED'
-    const error = phase === 'failed' ? failure : refused ? 'KAGAMI_LOG_REFUSED' : null
-    return { ...REPORT, epoch: 4, nextIndex, phase, inSync: phase === 'running' && !cutOff && caughtUp, cutOff, error }
+    const error = phase === 'failed' ? failure : refused || unanswered ? 'KAGAMI_LOG_REFUSED' : null
+    const appendsFail = phase === 'running' && unanswered
+    return {
+      ...REPORT,
+      epoch: 4,
+      nextIndex,
+      phase,
+      inSync: phase === 'running' && !cutOff && caughtUp,
+      cutOff,
+      error,
+      appendsFail,
+    }
   })
 
 const node = fc.record({

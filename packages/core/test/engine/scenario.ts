@@ -291,6 +291,8 @@ function reportWith(report: CopyReport, word: string): CopyReport {
       return { ...report, phase: 'running', inSync: false, cutOff: true }
     case 'refused':
       return { ...report, error: 'KAGAMI_LOG_REFUSED' }
+    case 'unanswered':
+      return { ...report, appendsFail: true, error: 'KAGAMI_LOG_UNAVAILABLE' }
     case 'hindered':
       return { ...report, phase: 'restoring', inSync: false, error: 'KAGAMI_STORE_UNAVAILABLE' }
     case 'snapshots-fail':

@@ -15,7 +15,8 @@ const code = (promise: Promise<unknown>): Promise<string> =>
 async function mirrored(cluster: TestCluster, own: LimitOptions = {}, log = cluster.world.commitLog()) {
   const a = await cluster.start('a', { limits: { ...limits, ...own }, log })
   const b = await cluster.start('b', { limits: { ...limits, ...own } })
-  const primary = await a.token('orders', { replicas: 1, primary: 'self' })
+  // What is told, and what becomes of entries: nobody takes over meanwhile.
+  const primary = await a.token('orders', { replicas: 1, primary: 'self', failover: 'hold' })
   const replica = await eventually(() => b.get('orders')?.lag.caughtUp && b.get('orders'), 'a replica in sync')
   return { a, b, primary, replica }
 }

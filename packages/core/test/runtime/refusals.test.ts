@@ -58,18 +58,18 @@ describe('the rest after a refusal', () => {
 })
 
 describe('a copy whose log has refused it counts as one that can not write', () => {
-  test('until the log takes what is tried, with pauses that grow', async () => {
+  test('until the log takes what is tried', async () => {
     const { refusals: own, clock, log } = refusals()
     log.takes = false
     own.refused(error)
     await clock.advance(199)
     expect(log.triedAtMs).toEqual([])
-    await clock.advance(1_400)
-    expect(log.triedAtMs).toEqual([200, 600, 1400])
+    await clock.advance(401)
+    expect(log.triedAtMs).toEqual([200, 400, 600])
     expect([own.error, log.over]).toEqual([error, 0])
     log.takes = true
-    await clock.advance(1_401)
-    expect([own.error, log.over, log.triedAtMs.at(-1)]).toEqual([undefined, 1, 3000])
+    await clock.advance(200)
+    expect([own.error, log.over, log.triedAtMs.at(-1)]).toEqual([undefined, 1, 800])
     await clock.advance(10_000)
     expect([log.over, log.triedAtMs.length]).toEqual([1, 4])
   })
@@ -110,5 +110,35 @@ describe('a copy whose log has refused it counts as one that can not write', () 
     await clock.advance(1)
     await rest()
     expect([own.error, log.triedAtMs]).toEqual([undefined, [500]])
+  })
+})
+
+describe('a copy whose log has long taken nothing', () => {
+  const unreachable = new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'the log does not answer', { retryable: true })
+
+  test('counts as one that can not write until the log takes what is tried, without a rest, and for longer each time', async () => {
+    const { refusals: own, clock, log } = refusals()
+    expect([own.unable(unreachable), own.unable(unreachable), own.resting]).toEqual([true, false, false])
+    await clock.advance(199)
+    expect(own.error).toBe(unreachable)
+    await clock.advance(1)
+    expect([own.error, log.over]).toEqual([undefined, 1])
+    expect(own.unable(unreachable)).toBe(true)
+    await clock.advance(399)
+    expect(own.error).toBe(unreachable)
+    await clock.advance(1)
+    expect(own.error).toBeUndefined()
+  })
+
+  test('can write where the log has taken its barrier, and needs no trial; one that was refused has to show more', async () => {
+    const { refusals: own, clock, log } = refusals()
+    own.unable(unreachable)
+    own.reached()
+    expect(own.error).toBeUndefined()
+    await clock.advance(1_000)
+    expect(log.triedAtMs).toEqual([])
+    own.refused(error)
+    own.reached()
+    expect(own.error).toBe(error)
   })
 })
