@@ -67,7 +67,7 @@ export class Cursor {
     const cursor = new Cursor(journal, files, from, chunkBytes)
     if (from >= journal.end || cursor.#position === segmentHeaderBytes) return cursor
     // An offset need not be where a record begins. Only the way from the file's beginning tells for certain where one does.
-    const seen = await cursor.#look(beginBytes, beginBytes)
+    const seen = await cursor.#look(beginBytes)
     if (seen !== undefined && !beginsRecord(seen.bytes)) cursor.#position = segmentHeaderBytes
     return cursor
   }
@@ -90,10 +90,9 @@ export class Cursor {
         need = 1
         continue
       }
-      const least = Math.min(need, left)
       let ended = false
-      if (this.#rest.byteLength < least) {
-        const seen = await this.#look(least, Math.min(left, Math.max(need, wanted)))
+      if (this.#rest.byteLength < need) {
+        const seen = await this.#look(Math.min(left, Math.max(need, wanted)))
         if (seen === undefined) {
           need = 1
           continue
@@ -173,22 +172,22 @@ export class Cursor {
   }
 
   /**
-   * What lies at the position: at least `least` bytes, unless the file has fewer, and at most `most`. Undefined where the file had been read, and was truncated away before
-   * its seal was: then it goes on in the next one.
+   * What lies at the position, at most `length` bytes. Undefined where the file had been read, and was truncated away before its seal was: then it goes on in the next
+   * one.
    */
-  async #look(least: number, most: number): Promise<Glimpse | undefined> {
+  async #look(length: number): Promise<Glimpse | undefined> {
     const recent = this.#journal.recent
     if (recent?.segment.base === this.#segment.base && recent.position <= this.#position) {
       const at = this.#position - recent.position
       // A copy, because what is read belongs to the reader. Others may have written behind it, so it tells nothing of the file's end.
-      if (at + least <= recent.bytes.byteLength) {
-        return { bytes: Buffer.from(recent.bytes.subarray(at, at + most)), ended: false }
+      if (at < recent.bytes.byteLength) {
+        return { bytes: Buffer.from(recent.bytes.subarray(at, at + length)), ended: false }
       }
     }
-    const buffer = Buffer.allocUnsafeSlow(most)
+    const buffer = Buffer.allocUnsafeSlow(length)
     // A local file gives fewer bytes than it is asked for only where it has no more.
-    const glimpse = (got: number): Glimpse => ({ bytes: buffer.subarray(0, got), ended: got < most })
-    const fresh = most <= freshBytes && this.#journal.end - this.#segment.base - this.#position <= freshBytes
+    const glimpse = (got: number): Glimpse => ({ bytes: buffer.subarray(0, got), ended: got < length })
+    const fresh = length <= freshBytes && this.#journal.end - this.#segment.base - this.#position <= freshBytes
     const got = fresh ? this.#files.readNow(this.#segment, buffer, this.#position) : undefined
     if (got !== undefined) return glimpse(got)
     try {

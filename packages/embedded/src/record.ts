@@ -207,7 +207,7 @@ function stepAt(buffer: Buffer, at: number, seed: number): Step {
     return cutBefore(buffer, at, headerBytes) ?? { kind: 'bad' }
   }
   const length = headerBytes + buffer.readUInt32LE(at + 8)
-  if (length > headerBytes + maxPayloadBytes) return cutBefore(buffer, at, headerBytes) ?? { kind: 'bad' }
+  if (length > headerBytes + maxPayloadBytes) return { kind: 'bad' }
   if (here < length) return cutBefore(buffer, at, length) ?? { kind: 'short', need: length }
   const payload = buffer.subarray(at + headerBytes, at + length)
   if (crc32(payload, seed) !== buffer.readUInt32LE(at + 32)) return cutBefore(buffer, at, length) ?? { kind: 'bad' }

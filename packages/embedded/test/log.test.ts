@@ -83,6 +83,15 @@ describe('a log of many files', () => {
     }
   })
 
+  it('can be read from within the record that was written last, where another node has written behind it', async () => {
+    const dir = await testFolder()
+    const handle = await openLog((await startNode(dir, 'a')).log)
+    const first = await handle.append(Buffer.from('one'), options)
+    const other = await openLog((await startNode(dir, 'b')).log, 'orders', handle.address)
+    await appendTexts(other, ['two'])
+    expect(await readTexts(handle, first + 1n)).toEqual(['two'])
+  })
+
   it('loses whole files below its start, and shrinks to almost nothing when it is emptied', async () => {
     const dir = await testFolder()
     const { log } = await startNode(dir, 'a', settings)

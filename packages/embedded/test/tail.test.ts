@@ -1,4 +1,5 @@
 /** The end of a log, where others move it on in the middle of a step. */
+import { truncateSync } from 'node:fs'
 import { appendFile, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -7,7 +8,7 @@ import { Chain } from '../src/chain.js'
 import { Gate } from '../src/gate.js'
 import { OpenFiles } from '../src/open-files.js'
 import { encodeRecord, recordTypes } from '../src/record.js'
-import { createSegment, segmentHeaderBytes, segmentPath } from '../src/segment.js'
+import { createSegment, encodeHeader, segmentHeaderBytes, segmentPath } from '../src/segment.js'
 import { Tail } from '../src/tail.js'
 import { testFolder } from './support.js'
 import { identity, parseWhole, seed, writtenLogs } from './written-logs.js'
@@ -138,4 +139,18 @@ it('the end is found behind the same records, whatever was cut where, and howeve
     }),
     { numRuns: 150 },
   )
+})
+
+it('a file that is shortened while it is read has lost its tail', async () => {
+  const [one, two] = [1n, 2n].map((nonce) =>
+    encodeRecord(Buffer.alloc(100), { type: recordTypes.data, nonce, synced: 0, seed }),
+  )
+  const bytes = Buffer.concat([encodeHeader({ identity, base: 0, dataEnd: 0 }), one!, two!])
+  for (const left of [0, 20, 60]) {
+    const { chain, open } = await firstSeen([{ base: 0, dataEnd: 0, bytes }])
+    const tail = new Tail(chain, open, new Gate(1), seed, one!.byteLength)
+    const advance = tail.advance(({ to }, { path }) => truncateSync(path, to + left))
+    await expect(advance, `${left} bytes left`).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL' })
+    open.close()
+  }
 })
