@@ -85,6 +85,7 @@ export function heal(assignment: Assignment, view: ClusterView): Assignment {
 function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
   const { view, counts } = input
   const { primary, token } = assignment
+  if (lostHistory(assignment, view) !== undefined) return withoutPrimary(assignment)
   const lives = primary !== null && view.nodes.get(primary.node)?.member === primary.member
   const stays = lives && view.report(primary.node, token)?.phase !== 'failed'
   const hindered = stays && isHindered(view, primary.node, token)
@@ -97,13 +98,14 @@ function ensurePrimary(assignment: Assignment, input: StepInput): Assignment {
     (node) => !stays || (takes(node) && takesOver(node, primary.node, assignment, view)),
   )
   if (stays && chosen === undefined) return assignment
-  const copies = copiesOf(assignment)
   const member = chosen === undefined ? undefined : view.nodes.get(chosen)?.member
-  if (chosen === undefined || member === undefined) {
-    return primary === null ? assignment : { ...assignment, primary: null, replicas: copies }
-  }
+  if (chosen === undefined || member === undefined) return withoutPrimary(assignment)
   count(counts.primaries, chosen, 1)
   return withPrimary(assignment, { node: chosen, member }, view)
+}
+
+function withoutPrimary(assignment: Assignment): Assignment {
+  return assignment.primary === null ? assignment : { ...assignment, primary: null, replicas: copiesOf(assignment) }
 }
 
 /** The next epoch. What is known of the log is written down with it: reports are written over. */
@@ -205,6 +207,29 @@ function lostFrom(assignment: Assignment, view: ClusterView): number | undefined
     lost = Math.max(lost ?? knownEntries(assignment), report.nextIndex)
   }
   return lost
+}
+
+/** What a copy fails with that does not find in its log what should be there. */
+const LOG_LOST: readonly (string | null)[] = ['KAGAMI_LOG_LOST_TAIL', 'KAGAMI_LOG_DIVERGED', 'KAGAMI_LOG_GAP']
+
+/**
+ * Two copies that prove that the log has lost what was in it, and that another history has taken the place: the first had applied more, in earlier epochs, than the other
+ * found before the barrier of its own. Whatever is wrong with the first one, it had applied that; and in a whole log all of it comes before a barrier that it has not come to.
+ */
+export function lostHistory(
+  { token, incarnation }: Assignment,
+  view: ClusterView,
+): { readonly node: string; readonly other: string } | undefined {
+  for (const node of view.nodes.keys()) {
+    const failed = view.report(node, token)
+    if (failed?.phase !== 'failed' || failed.incarnation !== incarnation || !LOG_LOST.includes(failed.error)) continue
+    for (const other of view.nodes.keys()) {
+      const report = view.report(other, token)
+      if (report?.incarnation !== incarnation || report.epochBegan === undefined) continue
+      if (report.epoch > failed.epoch && report.epochBegan < failed.nextIndex) return { node, other }
+    }
+  }
+  return undefined
 }
 
 function handOver(assignment: Assignment, input: StepInput): Assignment {

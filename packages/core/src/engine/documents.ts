@@ -125,6 +125,8 @@ export interface CopyReport {
   /** In force, as far as this copy has read. */
   readonly epoch: number
   readonly nextIndex: number
+  /** The next index where the epoch in force began. Absent where this copy has not read its barrier, and where an earlier version wrote it. */
+  readonly epochBegan?: number
   /** The next position where the node's copies of the token had come furthest, in earlier runs too: what is before it was in the log. Absent where an earlier version wrote it. */
   readonly reached?: Position
   readonly phase: 'restoring' | 'running' | 'failed'

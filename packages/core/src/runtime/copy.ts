@@ -12,7 +12,7 @@ import {
   type StateMachine,
   type TokenLog,
 } from '../contract/index.js'
-import type { CopyState } from '../engine/admission.js'
+import { compareEpochs, type CopyState } from '../engine/admission.js'
 import { knownEntries, type Assignment, type CopyReport, type LogRef } from '../engine/documents.js'
 import { frameOverhead, type BarrierFrame, type DataFrame, type OpenFrame } from '../engine/frame.js'
 import type { Term } from '../engine/term.js'
@@ -85,6 +85,8 @@ export class Copy<R, C> {
   #inSync = false
   #endedWith = 0
   #error: KagamiError | undefined
+  /** The last barrier that was read, and the next index there. */
+  #began: { readonly incarnation: number; readonly epoch: number; readonly index: number } | undefined
   readonly #refusals: Refusals
   /** Why it waits for its restore. */
   #hindrance: KagamiError | undefined
@@ -327,11 +329,14 @@ export class Copy<R, C> {
 
   report(): CopyReport {
     this.#refreshInSync()
+    const began = this.#began
     return {
       token: this.token,
       incarnation: this.#state.incarnation,
       epoch: this.#state.epoch,
       nextIndex: this.#progress.applied,
+      // It may have been restored over later barriers.
+      ...(began !== undefined && compareEpochs(began, this.#state) === 0 ? { epochBegan: began.index } : {}),
       reached: { incarnation: this.#state.incarnation, index: this.#progress.applied },
       phase: this.#phase === 'failed' || this.#phase === 'running' ? this.#phase : 'restoring',
       inSync: this.#inSync,
@@ -452,6 +457,8 @@ export class Copy<R, C> {
   }
 
   #onBarrier(frame: BarrierFrame): void {
+    const { incarnation, epoch, nextIndex } = this.#state
+    this.#began = { incarnation, epoch, index: nextIndex }
     this.#settlement.superseded()
     const own = this.#replicator.terms.find((term) => term.term === frame.term)
     if (own !== undefined && this.#holds(this.#role.known)) {

@@ -31,14 +31,17 @@ const report = fc
     unanswered: seldom,
     lost: fc.boolean(),
     nextIndex: fc.constantFrom(3, 10, 20),
+    epoch: fc.constantFrom(4, 4, 3),
+    began: fc.constantFrom(undefined, 3, 10),
   })
-  .map(({ phase, caughtUp, cutOff, refused, unanswered, lost, nextIndex }): CopyReport => {
+  .map(({ phase, caughtUp, cutOff, refused, unanswered, lost, nextIndex, epoch, began }): CopyReport => {
     const failure = lost ? 'KAGAMI_LOG_LOST_TAIL' : 'KAGAMI_APPLY_FAILED'
     const error = phase === 'failed' ? failure : refused || unanswered ? 'KAGAMI_LOG_REFUSED' : null
     const appendsFail = phase === 'running' && unanswered
     return {
       ...REPORT,
-      epoch: 4,
+      epoch,
+      ...(began === undefined ? {} : { epochBegan: began }),
       nextIndex,
       phase,
       inSync: phase === 'running' && !cutOff && caughtUp,

@@ -301,6 +301,12 @@ function reportWith(report: CopyReport, word: string): CopyReport {
       return { ...report, phase: 'failed', inSync: false, error: 'KAGAMI_APPLY_FAILED' }
     case 'lost-tail':
       return { ...report, phase: 'failed', inSync: false, error: 'KAGAMI_LOG_LOST_TAIL' }
+    case 'gap':
+      return { ...report, phase: 'failed', inSync: false, error: 'KAGAMI_LOG_GAP' }
+    case 'epoch':
+      return { ...report, epoch: Number(value) }
+    case 'began':
+      return { ...report, epochBegan: Number(value) }
     case 'index':
       return { ...report, nextIndex: Number(value) }
     case 'serving':

@@ -363,6 +363,23 @@ test('S5: a primary that is restored past a change of primary does not know what
   expect(await settledAs(entry)).toBe('KAGAMI_INDETERMINATE')
 })
 
+test('a copy tells where the epoch in force began, and nothing of one whose barrier it was restored over', async () => {
+  const reads = new HeldReads()
+  const a = await primary({ reads })
+  const b = await copyOn('b', { everyEntries: 1 })
+  await a.write('one')
+  expect(a.copy.report()).toMatchObject({ epoch: 1, epochBegan: 0, nextIndex: 1 })
+  await eventually(() => b.copy.next?.index === 1, 'the entry is applied elsewhere')
+  const unread = end()
+  reads.hold()
+  b.copy.assign({ ...assignment, epoch: 2, primary: { node: 'b', member: 'b1' }, replicas: ['a'] })
+  while (start() <= unread) await b.write('by b')
+  expect(b.copy.report()).toMatchObject({ epoch: 2, epochBegan: 1 })
+  await jump(reads, a.events)
+  expect(a.copy.report()).toMatchObject({ epoch: 2, nextIndex: b.copy.report().nextIndex })
+  expect(a.copy.report().epochBegan).toBeUndefined()
+})
+
 test('S5: one that is restored within its own term knows that its entries are committed, not with which results, and goes on', async () => {
   const reads = new HeldReads()
   const a = await primary({ reads })

@@ -1,7 +1,9 @@
 /** "Where the log loses an acknowledged tail, that is noticed and the token stops": also where no copy lives through it that has read the tail. */
 import { expect, test } from 'vitest'
+import type { Coordinator, Session } from '../../src/contract/index.js'
+import { reportDocument } from '../../src/engine/documents.js'
 import type { CopyHealth } from '../../src/index.js'
-import { bytes, eventually, TestCluster } from './harness.js'
+import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
 const ENTRIES = 20
 
@@ -21,6 +23,24 @@ async function written(cluster: TestCluster, ...nodes: readonly string[]): Promi
 function loseTail(cluster: TestCluster): void {
   const address = cluster.assignment('orders')?.log.address ?? ''
   cluster.world.logs.loseTail(address, ENTRIES / 2)
+}
+
+/** A coordinator that is told nothing of progress while `stale` holds, as reports of it may be seconds old. */
+function behind(coordinator: Coordinator, stale: () => boolean): Coordinator {
+  const old = (bytes: Uint8Array): Uint8Array => {
+    const { member, tokens } = reportDocument.decode(bytes, '')
+    const none = { nextIndex: 0, reached: { incarnation: 1, index: 0 } }
+    return reportDocument.encode({ member, tokens: tokens.map((report) => ({ ...report, ...none })) })
+  }
+  return delegate<Coordinator>(coordinator, {
+    connect: async (...call: Parameters<Coordinator['connect']>) => {
+      const session = await coordinator.connect(...call)
+      return delegate<Session>(session, {
+        write: (...[name, bytes, ...rest]: Parameters<Session['write']>) =>
+          session.write(name, stale() && name.startsWith('reports/') ? old(bytes) : bytes, ...rest),
+      })
+    },
+  })
 }
 
 function copyOf(cluster: TestCluster, node: string): CopyHealth | undefined {
@@ -77,4 +97,40 @@ test('a log that is brought back whole lets the token go on where it was', async
   for (const node of ['b', 'a']) await cluster.start(node)
   const serving = await cluster.serving('orders', 1)
   expect(await serving.get('orders')?.replicate(bytes('more'))).toMatchObject({ position: { index: ENTRIES } })
+})
+
+test('while a copy that has applied it is out of reach, and another takes over with less: it stops once the first is back', async () => {
+  await using cluster = new TestCluster()
+  const patient = { limits: { lookMs: 50, restoreTimeoutMs: 2_000 } }
+  let stale = true
+  for (const node of ['a', 'c', 'd']) {
+    const coordinator = behind(cluster.world.coordinator({ sessionTimeoutMs: 500 }), () => stale)
+    await cluster.start(node, { ...patient, coordinator })
+  }
+  const orders = await cluster.node('a').token('orders', { primary: 'self', replicas: 2 })
+  for (let i = 0; i < 8; i++) await orders.replicate(bytes(`old ${i}`))
+  await cluster.stop('c')
+  for (let i = 8; i < 10; i++) await orders.replicate(bytes(`lost ${i}`))
+  const d = cluster.node('d')
+  await eventually(() => (d.get('orders')?.state as Ledger | undefined)?.lines.length === 10, 'a copy has applied it')
+  // Neither a nor d looks at the log while it loses its tail, and d's node is not heard of: its copy lives on.
+  const mends = [cluster.world.logs.cut('a'), cluster.world.logs.cut('d'), cluster.world.cut('d')]
+  cluster.world.coordination.expire('d')
+  cluster.world.logs.loseTail(cluster.assignment('orders')?.log.address ?? '', 2)
+  const c = await cluster.start('c', patient)
+  await eventually(() => cluster.report('c', 'orders')?.inSync, 'another copy is in sync with what is left')
+  await cluster.stop('a')
+  await eventually(() => c.get('orders')?.role === 'primary', 'it takes over')
+  for (let i = 8; i < 12; i++) await c.get('orders')?.replicate(bytes(`new ${i}`))
+  stale = false
+  for (const mend of mends) mend()
+  await eventually(() => cluster.assignment('orders')?.primary === null, 'the token stops')
+  await eventually(() => c.get('orders')?.role === 'replica', 'nobody serves it')
+  const problems = () => [...cluster.nodes.values()].flatMap((node) => node.health().problems).join()
+  await eventually(() => /'orders' has lost records that node 'd' had applied/.test(problems()), 'it is told')
+  // It needs people: who starts the node anew goes on with what the others have.
+  await cluster.stop('d')
+  await cluster.start('d', patient)
+  await eventually(() => cluster.primary('orders'), 'a primary')
+  expect(problems()).not.toMatch(/has lost records/)
 })
