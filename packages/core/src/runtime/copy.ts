@@ -278,6 +278,11 @@ export class Copy<R, C> {
     return this.#phase === 'failed' ? copyFailed(this.token, this.#error) : undefined
   }
 
+  /** The log refuses for good what this copy appends. */
+  get refused(): boolean {
+    return this.#refusals.error !== undefined
+  }
+
   get epoch(): number {
     return this.#state.epoch
   }

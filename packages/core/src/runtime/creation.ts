@@ -2,7 +2,8 @@
  * A token that an application asks for: creates it, or claims it, or finds it, and follows it until it has a primary. The controller carries it out.
  */
 import type { Clock, KagamiError } from '../contract/index.js'
-import { generationOf, isRemoved, type Spec } from '../engine/documents.js'
+import { askedPrimary, holdsForOwner } from '../engine/assignment-steps.js'
+import { isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import type { Role } from './api.js'
 import { carriedOut } from './carried-out.js'
 import { unknownToken } from './copy-errors.js'
@@ -17,14 +18,14 @@ export interface CreationContext {
   readonly directory: Directory
   readonly specs: TokenSpecs
   readonly clock: Clock
-  copy(token: string): { readonly role: Role } | undefined
+  copy(token: string): { readonly role: Role; readonly refused: boolean } | undefined
   /** Why the token can't be served by this run of the node, if its copy has failed; it may be gone since. */
   failure(token: string): KagamiError | undefined
 }
 
 /**
- * Resolves when the token has a live primary; with `primary: 'self'`, when this node serves it, unless somebody has handed it elsewhere, or it has
- * failed over, meanwhile.
+ * Resolves when the token has a live primary; with `primary: 'self'`, when this node serves it, unless it stays elsewhere. What people have altered, claimed or
+ * handed over since the call counts as if the call had come after it.
  * @throws KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_TOKEN_UNKNOWN when it is removed meanwhile,
  * KAGAMI_TOKEN_FAILED, KAGAMI_STORE_FULL, the signal's reason
  */
@@ -35,52 +36,78 @@ export async function createToken(
   context: CreationContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const { node, directory, membership, specs } = context
-  const before = generationOf(directory.assignment(token)?.incarnation ?? 0)
-  let spec: Spec | undefined
-  const isLive = (member: string | undefined): boolean => membership.members.some((live) => live.member === member)
+  const { directory, specs } = context
+  let asked: Spec | undefined
+  /** This node has heard of the spec that asking gave: what it hears since is newer. Until then that may be older. */
+  let heard = false
   const ask = async (signal: AbortSignal): Promise<void> => {
-    spec = await specs.ensure(token, wanted, adopt, signal)
+    asked = await specs.ensure(token, wanted, adopt, signal, asked)
+    heard = false
+  }
+  /** The newest spec that is known; undefined before it was asked for. */
+  const newest = (): Spec | undefined => {
+    const latest = directory.spec(token)
+    if (asked === undefined || latest === undefined || latest.generation < asked.generation) return asked
+    heard ||= saysSame(latest, asked)
+    return heard || latest.generation > asked.generation ? latest : asked
   }
   const stands = (): boolean => {
     const latest = directory.spec(token)
-    if (latest === undefined || spec === undefined || latest.generation < spec.generation) return false
-    // Claimed by another node while this one was not alive: to ask again tells whether it may be had back.
-    if (latest.generation === spec.generation && latest.owner !== spec.owner) return false
-    const claim = claimOf(spec, node)
-    return claim === undefined || latest.handover?.nonce === claim
+    // What was heard in between is not known of a spec that was never heard of as it was asked for: the document tells.
+    return latest !== undefined && newest() === latest && isWanted(latest, wanted, context)
   }
   const done = (): boolean => {
-    if (spec === undefined) return false
+    const spec = newest()
+    if (asked === undefined || spec === undefined) return false
     const latest = directory.spec(token)
-    if (latest?.removed && latest.generation >= spec.generation) throw unknownToken(token)
+    if (latest?.removed && latest.generation >= asked.generation) throw unknownToken(token)
+    // To ask again tells whether it may be had.
+    if (!isWanted(spec, wanted, context)) return false
     const assignment = directory.assignment(token)
     if (assignment?.phase !== 'open' || isRemoved(spec, assignment.incarnation)) return false
-    const mine = isOwner(spec, node)
-    const claim = claimOf(spec, node)
-    // The spec alone may be of a later creation than the incarnation: one that it began was found to be there.
-    const created = mine && generationOf(assignment.incarnation) > before
-    const claimed = claim !== undefined && assignment.handoverGivenUp !== claim
-    // An owner that returns finds itself named as the primary by what its former run has left.
-    const returns = mine && assignment.primary?.node === spec.owner
-    const failure = context.failure(token)
-    // Nobody else may serve it.
-    if (mine && spec.failover === 'hold' && failure !== undefined) throw failure
-    if (!created && !claimed && !returns) return isLive(assignment.primary?.member)
-    // It never came to serve here, and has failed over: there it stays.
-    const comesBack = claimed || spec.failback || spec.failover === 'hold'
-    if (!comesBack && assignment.primary?.node !== node && isLive(assignment.primary?.member)) return true
-    if (failure !== undefined) throw failure
-    return context.copy(token)?.role === 'primary'
+    return spec.primary === 'self' ? isServedOrElsewhere(spec, assignment, context) : isLive(assignment, context)
   }
   await carriedOut({ token, ask, stands, done }, context, signal)
 }
 
-function isOwner(spec: Spec, node: string): boolean {
-  return spec.primary === 'self' && spec.owner === node
+/** Whether this node, the owner, serves the token, or it is elsewhere and stays there. Throws where the copy here has failed. */
+function isServedOrElsewhere(spec: Spec, assignment: Assignment, context: CreationContext): boolean {
+  const elsewhere = assignment.primary?.node !== context.node && isLive(assignment, context)
+  if (elsewhere && !comesBack(spec, assignment, context)) return true
+  const failure = context.failure(spec.token)
+  if (failure !== undefined) throw failure
+  return context.copy(spec.token)?.role === 'primary'
 }
 
-/** The handover that brings the primary to the owner, if this node is the owner and asks for it. */
-function claimOf(spec: Spec, node: string): string | undefined {
-  return isOwner(spec, node) && spec.handover?.to === node ? spec.handover.nonce : undefined
+/** Whether a token that is served elsewhere is to be brought to this node, its owner. */
+function comesBack(spec: Spec, assignment: Assignment, context: CreationContext): boolean {
+  const { node, membership } = context
+  const drains = membership.members.some((live) => live.node === node && live.data.draining !== 'no')
+  if (drains) return false
+  if (holdsForOwner(spec)) return true
+  const asked = askedPrimary(assignment, spec)
+  if (asked !== undefined) return asked === node
+  // Where its appends are refused for good, another that can write keeps it.
+  return spec.failback && context.copy(spec.token)?.refused !== true
+}
+
+function isLive({ primary }: Assignment, { membership }: CreationContext): boolean {
+  return membership.members.some((live) => live.member === primary?.member)
+}
+
+/** Whether a spec is for what was asked: where another node has claimed the token meanwhile, or created it anew for itself, it is not. */
+function isWanted(spec: Spec, wanted: TokenSettings, { node }: CreationContext): boolean {
+  return spec.primary === wanted.primary && (spec.primary === 'balanced' || spec.owner === node)
+}
+
+/** Whether two specs of one creation say the same of where its primary is to be. */
+function saysSame(a: Spec, b: Spec): boolean {
+  return (
+    a.generation === b.generation &&
+    a.removed === b.removed &&
+    a.owner === b.owner &&
+    a.failover === b.failover &&
+    a.failback === b.failback &&
+    a.handover?.nonce === b.handover?.nonce
+  )
 }

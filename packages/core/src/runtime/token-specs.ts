@@ -4,6 +4,7 @@
  */
 import { KagamiError } from '../contract/index.js'
 import { generationAt, generationOf, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
+import { unknownToken } from './copy-errors.js'
 import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import { findLeftBehind, type LeftBehind } from './log-history.js'
 import type { TokenSettings } from './method-options.js'
@@ -27,10 +28,11 @@ export class TokenSpecs extends SpecChanges {
   }
 
   /**
-   * Creates the token, or claims it, or finds it as wanted.
-   * @throws KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS
+   * Creates the token, or claims it, or finds it as wanted. `asked` is what the same call was given when it asked the last time: what people have altered of that
+   * creation since is no contradiction, and where they have removed it, it is not created once more.
+   * @throws KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_TOKEN_UNKNOWN when it was removed since
    */
-  async ensure(token: string, wanted: TokenSettings, adopt: boolean, signal: AbortSignal): Promise<Spec> {
+  async ensure(token: string, wanted: TokenSettings, adopt: boolean, signal: AbortSignal, asked?: Spec): Promise<Spec> {
     const { node, clock } = this.#context
     const now = clock.now()
     let found: LeftBehind | undefined
@@ -39,7 +41,9 @@ export class TokenSpecs extends SpecChanges {
       let lookFirst = false
       const spec = await this.writer.update(token, signal, (stands) => {
         const current = stands ?? this.lost(token)
-        if (current !== undefined && !current.removed) return this.#claim(current, wanted)
+        if (current !== undefined && !current.removed) return this.#claim(current, wanted, asked)
+        if (current !== undefined && asked !== undefined && current.generation >= asked.generation)
+          throw unknownToken(token)
         if (found === undefined) {
           lookFirst = true
           return undefined
@@ -63,11 +67,11 @@ export class TokenSpecs extends SpecChanges {
     }
   }
 
-  #claim(current: Spec, wanted: TokenSettings): Spec {
+  #claim(current: Spec, wanted: TokenSettings, asked: Spec | undefined): Spec {
     const { node } = this.#context
     const { token } = current
     for (const key of ['primary', 'replicas', 'weight', 'failover', 'failback'] as const) {
-      if (current[key] !== wanted[key]) {
+      if (current[key] !== wanted[key] && current.generation !== asked?.generation) {
         const remedy = key === 'primary' ? 'which can not be altered' : 'or alter() it'
         throw new KagamiError(
           'KAGAMI_TOKEN_OPTIONS',

@@ -92,3 +92,20 @@ test('a change whose answer is lost is not made to what was created since', asyn
   await still.specs.change('orders', undefined, signal, (spec) => ({ ...spec, weight: 5 }))
   expect(still.written).toMatchObject([{ weight: 5 }, { replicas: 3, weight: 5 }])
 })
+
+test('who asks again finds what people have altered since as wanted, and creates nothing that they have removed', async () => {
+  const altered = { ...wanted, replicas: 2 }
+  await expect(specsWith(altered).specs.ensure('orders', wanted, false, signal)).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_OPTIONS',
+  })
+  expect(await specsWith(altered).specs.ensure('orders', wanted, false, signal, wanted)).toEqual(altered)
+  const anew = { ...altered, generation: 2, removedBefore: 1 }
+  await expect(specsWith(anew).specs.ensure('orders', wanted, false, signal, wanted)).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_OPTIONS',
+  })
+  const { specs, written } = specsWith({ ...wanted, removed: true })
+  await expect(specs.ensure('orders', wanted, false, signal, wanted)).rejects.toMatchObject({
+    code: 'KAGAMI_TOKEN_UNKNOWN',
+  })
+  expect(written).toEqual([])
+})
