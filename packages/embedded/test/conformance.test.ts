@@ -90,8 +90,7 @@ coordinatorSuite(runner, {
         const sessions = join(rootOf(folder.path), 'sessions')
         for (const id of await readdir(sessions)) {
           const names = await readdir(join(sessions, id))
-          const beat = names.find((name) => name.startsWith('beat.'))!
-          if (await isOf(node, join(sessions, id), names)) await unlink(join(sessions, id, beat))
+          if (await isOf(node, join(sessions, id), names)) await removeBeat(join(sessions, id))
         }
       },
       wipe: async () => {
@@ -115,6 +114,20 @@ coordinatorSuite(runner, {
     await disk.remove()
   },
 })
+
+/** Whatever its name is by now: the owner renames it all the time. */
+async function removeBeat(session: string): Promise<void> {
+  for (;;) {
+    const beat = (await readdir(session)).find((name) => name.startsWith('beat.'))
+    if (beat !== undefined && (await unlink(join(session, beat)).then(() => true, isMissing))) return
+  }
+}
+
+/** False where there was no such file; any other error is thrown. */
+function isMissing(error: unknown): false {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  return false
+}
 
 async function isOf(node: string, session: string, names: readonly string[]): Promise<boolean> {
   const member = names.find((name) => name.startsWith('member.'))
