@@ -51,7 +51,7 @@ export interface TokenLog {
   /**
    * Reads records from `from` on, for ever: at the end it waits. The first record yielded is the one with the smallest
    * offset ≥ `from`, and no record is left out, also when the log is truncated meanwhile. Ends only by throwing, or by the consumer's return.
-   * Rides out an outage of up to a minute by itself, without yielding.
+   * Rides out an outage of up to a minute by itself, without yielding. Core may end a reader that has yielded nothing for several `lookMs`, and two seconds at least, and begin another.
    * @throws KAGAMI_LOG_TRUNCATED when `from`, or the next record to read, lies below the log's start
    * @throws KAGAMI_LOG_LOST_TAIL when `from` lies above the log's end
    * @throws KAGAMI_LOG_REPLACED, KAGAMI_LOG_UNAVAILABLE

@@ -74,7 +74,7 @@ export interface LimitOptions {
   readonly restoreTimeoutMs?: number
   /**
    * How long taking a snapshot, or restoring one, may stand still until it is given up and tried again, in milliseconds: no chunk was given or taken, and no
-   * call answered. Where snapshots are listed for a restore, two seconds are enough at first, and twice as long each further time. At least 100. @default 60_000
+   * call answered. So long a call that opens the log may take, too, and a reader of the log that hears nothing again and again. Where snapshots are listed for a restore, two seconds are enough at first, and twice as long each further time. At least 100. @default 60_000
    */
   readonly stallTimeoutMs?: number
 }
@@ -185,7 +185,7 @@ export interface Token<R = unknown, C = Uint8Array> {
    * @throws the signal's reason when it aborts before the entry is sealed in a frame: definite, never applied
    * @throws KAGAMI_NOT_PRIMARY, KAGAMI_ENTRY_TOO_LARGE, KAGAMI_ENCODING_FAILED, KAGAMI_OVERLOADED, KAGAMI_STOPPED, KAGAMI_TOKEN_FAILED,
    * KAGAMI_TOKEN_UNKNOWN: definite, never applied
-   * @throws KAGAMI_STORE_FULL while the log has no room, KAGAMI_LOG_UNAVAILABLE when it has not answered for `limits.appendTimeoutMs`: definite,
+   * @throws KAGAMI_STORE_FULL while the log has no room, KAGAMI_LOG_UNAVAILABLE when it has not answered, or not been heard from, for `limits.appendTimeoutMs`: definite,
    * never applied. Entries that were sealed before go on being appended, and wait.
    * @throws KAGAMI_INDETERMINATE: applied or not, now or later
    * @throws KAGAMI_APPLY_FAILED: committed, but `apply` threw
@@ -195,7 +195,7 @@ export interface Token<R = unknown, C = Uint8Array> {
   waitFor(position: Position, options?: { readonly signal?: AbortSignal }): Promise<void>
   /**
    * Resolves when this copy has applied everything that was acknowledged anywhere before the call. Rejects like `waitFor`, and with
-   * KAGAMI_STORE_FULL or KAGAMI_LOG_UNAVAILABLE where the log takes no marker.
+   * KAGAMI_STORE_FULL or KAGAMI_LOG_UNAVAILABLE where the log takes no marker, or this copy does not hear from it.
    */
   sync(options?: { readonly signal?: AbortSignal }): Promise<void>
 }
@@ -222,6 +222,11 @@ export interface CopyHealth {
   readonly lag: Lag
   /** Why it has failed, or why it does not follow its assignment. */
   readonly error: KagamiError | undefined
+  /**
+   * Why it does not come on, once that has lasted for two seconds, or three looks: KAGAMI_LOG_UNAVAILABLE where it hears nothing from its log, or that can't be opened; or ten
+   * seconds, where its restore stands still: KAGAMI_TIMEOUT. It is tried again until it does.
+   */
+  readonly readError: KagamiError | undefined
   /** The newest verified snapshot that this node knows of. */
   readonly snapshot: { readonly id: string; readonly nextIndex: number; readonly takenAtMs: number } | undefined
   /** Why snapshots fail now, if they do. The log then isn't truncated. */
@@ -310,9 +315,10 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   /**
    * Creates the token, or gives access to it where it exists with the same options. Resolves when it has a primary, which may be elsewhere, and this
    * node may hold no copy. With `primary: 'self'`, resolves when this node serves it, unless it stays elsewhere: it has failed over and is without `failback`, was
-   * handed over meanwhile, or this node is being drained. That takes a controller that can do its work; a call that waits for long is told in the log.
+   * handed over meanwhile, the log refuses for good what this node appends, or this node is being drained. That takes a controller that can do its work; a call that waits for long is told in the log.
    * @throws KAGAMI_STORE_FULL (retryable) where the coordinator has no room. So do the other methods that change something.
    * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_NOT_STARTED, KAGAMI_STOPPED
+   * @throws KAGAMI_TOKEN_UNKNOWN when it is removed meanwhile, KAGAMI_TOKEN_FAILED where this node is to serve it, and its copy has failed
    */
   token(name: string, options?: TokenOptions & { readonly signal?: AbortSignal }): Promise<Token<R, C>>
   /**

@@ -119,6 +119,46 @@ export function copyFailed(token: string, error: KagamiError | undefined): Kagam
   )
 }
 
+/** Told while it lasts: the log is tried again until it answers. */
+export function unheard(token: string, ms: number, cause: KagamiError | undefined): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_UNAVAILABLE',
+    `the copy of '${token}' has heard nothing from its log for ${Math.round(ms)} ms${because(cause)}. It may be behind, and goes on when it does; see that this node reaches the log`,
+    { retryable: true, cause, details: { token } },
+  )
+}
+
+/** As {@link unheard}, for a copy that has not come to read its log yet. */
+export function unopenable(token: string, address: string, ms: number, cause: KagamiError | undefined): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_UNAVAILABLE',
+    `the log of '${token}' at '${address}' has not been opened for ${Math.round(ms)} ms${because(cause)}. It is tried again; see that this node reaches the log`,
+    { retryable: true, cause, details: { token, address } },
+  )
+}
+
+/** As {@link unheard}, for a copy whose restore stands still. */
+export function restoreStalled(token: string, ms: number, cause: KagamiError | undefined): KagamiError {
+  return new KagamiError(
+    'KAGAMI_TIMEOUT',
+    `the restore of '${token}' has not moved on for ${Math.round(ms)} ms${because(cause)}. It is tried again; see that this node reaches the log and the snapshots, and that the state machine's restore() ends`,
+    { retryable: true, cause, details: { token } },
+  )
+}
+
+function because(cause: KagamiError | undefined): string {
+  return cause === undefined ? '' : ` (${cause.message})`
+}
+
+/** Nothing of the call was appended, and its own reader could not tell how it ends. */
+export function deaf(token: string, cause: KagamiError): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_UNAVAILABLE',
+    `nothing was appended to '${token}', since what becomes of it would not be heard of now: ${cause.message}. Then try again`,
+    { retryable: true, cause, details: { token } },
+  )
+}
+
 /** More calls wait than the limits allow; this one was not begun. */
 export function overloaded(token: string, call: 'replicate' | 'sync' | 'waitFor', waiting: number): KagamiError {
   return new KagamiError(

@@ -51,6 +51,11 @@ export class CopyProgress {
     return this.#clock.monotonicMs() - Math.max(this.#lookedAtMs, this.#startedMs) >= this.#inSyncMs
   }
 
+  /** How long it may not have looked at the log until it counts as cut off. */
+  get boundMs(): number {
+    return this.#inSyncMs
+  }
+
   get lookedAtMs(): number {
     return this.#lookedAtMs
   }

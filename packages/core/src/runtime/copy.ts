@@ -21,14 +21,18 @@ import { Applier } from './applier.js'
 import {
   bug,
   copyFailed,
+  deaf,
   lostEntries,
   lostTail,
   noCopy,
   notPrimary,
   overloaded,
   restoreHindered,
+  restoreStalled,
   twoLogs,
+  unheard,
   unknownToken,
+  unopenable,
 } from './copy-errors.js'
 import { CopyProgress } from './copy-progress.js'
 import { CopyRole, type RoleHooks } from './copy-role.js'
@@ -45,6 +49,9 @@ import { Settlement } from './settlement.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
 import { orAborted, type Semaphore, type Waiting } from './waiting.js'
+
+/** A restore that has not moved on for so long is told of. It is given up after `stallTimeoutMs`. */
+const RESTORE_STILL_MS = 10_000
 
 export interface CopyContext<R, C> {
   readonly settings: Settings<R, C>
@@ -119,6 +126,7 @@ export class Copy<R, C> {
       appendsInFlight: context.commitLog.appendsInFlight,
       log,
       readTo,
+      unheard: () => this.#unheard(),
       onRefused: (term, error) => this.#onRefused(term, error),
       onUnable: (error) => {
         if (this.#refusals.unable(error)) context.onChange(token)
@@ -166,6 +174,7 @@ export class Copy<R, C> {
       log,
       incarnation: () => incarnation,
       readTo,
+      unheard: () => this.#unheard(),
       known: () => ({ incarnation: this.#assignment.incarnation, index: knownEntries(this.#assignment) }),
       onLostTail,
       signal,
@@ -366,9 +375,31 @@ export class Copy<R, C> {
       error: this.#error ?? this.#contradiction ?? this.#hindrance,
       snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
       snapshotError: this.#isSnapshotter ? this.#snapshotter.error : undefined,
+      readError: this.#readError(),
       appendError: this.#replicator.trouble ?? this.#markers.trouble ?? this.#refusals.error,
       ignored: this.#reader.ignored,
     }
+  }
+
+  /** Why it does not come on, where that has lasted. What is told as its error is not told twice. */
+  #readError(): KagamiError | undefined {
+    const { token } = this
+    const { stillMs, trouble } = this.#reader
+    const { boundMs } = this.#progress
+    const restoreMs = Math.max(boundMs, Math.min(RESTORE_STILL_MS, this.#context.settings.limits.stallTimeoutMs))
+    if (this.#phase === 'running' && stillMs >= boundMs) return unheard(token, stillMs, trouble)
+    if (this.#phase === 'opening' && stillMs >= boundMs)
+      return unopenable(token, this.#assignment.log.address, stillMs, trouble)
+    if (this.#phase === 'restoring' && stillMs >= restoreMs && this.#hindrance === undefined)
+      return restoreStalled(token, stillMs, trouble)
+    return undefined
+  }
+
+  /** What a call is refused with that this copy could not tell the outcome of. */
+  #unheard(): KagamiError | undefined {
+    const { stillMs, trouble } = this.#reader
+    const patienceMs = Math.max(this.#context.settings.limits.appendTimeoutMs, this.#progress.boundMs)
+    return stillMs < patienceMs ? undefined : deaf(this.token, unheard(this.token, stillMs, trouble))
   }
 
   get assignment(): Assignment {

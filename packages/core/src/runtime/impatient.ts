@@ -1,6 +1,6 @@
 /**
  * The commit log and the snapshot store as the slow work on tokens uses them: a call that has no answer for the limit rejects, so that it is made again, is told in
- * `health()`, and keeps no other token waiting. Reading a log is left as it is: its contract ends it.
+ * `health()`, and keeps no other token waiting. Reading a log is left as it is: whoever reads ends it (`watchdog`).
  */
 import type { Clock, CommitLog, SnapshotStore, TokenLog } from '../contract/index.js'
 import { unlessStalled } from './stall.js'

@@ -28,7 +28,10 @@ import type { Events } from './events.js'
 import type { Listings } from './listings.js'
 import type { Settings } from './options.js'
 import { matchesAnchor, restoreCopy, type Anchor, type RestoredCopy } from './restorer.js'
-import { backoffMs, sleep, type Semaphore } from './waiting.js'
+import { unlessStalled } from './stall.js'
+import { Stillness } from './stillness.js'
+import { backoffMs, orAborted, sleep, type Semaphore } from './waiting.js'
+import { Watchdog } from './watchdog.js'
 
 /** The loop lets others have a turn after this long. */
 const SLICE_MS = 4
@@ -89,10 +92,18 @@ export class LogReader<R, C> {
   #base: Anchor | undefined
   #from: Offset = 0n
   #readTo: Offset = 0n
+  readonly #stillness: Stillness
+  readonly #watchdog: Watchdog
+  /** Why it could not come on the last time, until it does. */
+  #trouble: KagamiError | undefined
 
   constructor(context: LogReaderContext<R, C>, listener: LogListener<R, C>) {
     this.#context = context
     this.#listener = listener
+    const { seams, limits } = context.settings
+    this.#stillness = new Stillness(seams.clock)
+    const { boundMs } = context.progress
+    this.#watchdog = new Watchdog({ clock: seams.clock, boundMs, longestMs: limits.stallTimeoutMs })
   }
 
   /** Undefined until it is open. */
@@ -113,6 +124,16 @@ export class LogReader<R, C> {
   /** Where a snapshot of the present state may start to read again; undefined while there is no such place. */
   get base(): Anchor | undefined {
     return this.#base
+  }
+
+  /** How long it has not come on: opened nothing, restored nothing, and heard nothing, as it should at least every `lookMs`. Without the time in which it waits for its turn. */
+  get stillMs(): number {
+    return this.#stillness.ms
+  }
+
+  /** Why it could not come on the last time, if it has been told; undefined once it does. */
+  get trouble(): KagamiError | undefined {
+    return this.#trouble
   }
 
   /** Frames that did not count, by reason. */
@@ -143,6 +164,7 @@ export class LogReader<R, C> {
         } else if (!isKagamiError(error) || !error.retryable) {
           return this.#listener.onUnreadable(asFailure(token, error))
         } else {
+          this.#trouble = error
           seams.logger.warn(`the log of '${token}' can't be read now; trying again`, { error })
         }
         failures = progress.lookedAtMs === lookedAtMs ? failures + 1 : 0
@@ -158,10 +180,33 @@ export class LogReader<R, C> {
   async #open(signal: AbortSignal): Promise<TokenLog> {
     const { token, commitLog } = this.#context
     const { address, identity } = this.#context.assignment().log
-    const log = await commitLog.open(address, { signal, token })
-    if (log.identity === identity) return log
-    await log.close()
-    throw replaced(token, address)
+    const { limits, seams } = this.#context.settings
+    const limit = { clock: seams.clock, limitMs: limits.stallTimeoutMs, signal, what: `opening the log of '${token}'` }
+    const log = await unlessStalled(limit, async ({ signal }) => {
+      const opening = commitLog.open(address, { signal, token })
+      try {
+        return await orAborted(opening, signal)
+      } catch (error) {
+        // One that is opened after all is nobody's.
+        const closed = opening.then(
+          (late) => late.close(),
+          () => undefined,
+        )
+        closed.catch((error: unknown) => seams.logger.warn(`closing a log of '${token}' failed`, { error }))
+        throw error
+      }
+    })
+    if (log.identity !== identity) {
+      await log.close()
+      throw replaced(token, address)
+    }
+    this.#came()
+    return log
+  }
+
+  #came(): void {
+    this.#stillness.moved()
+    this.#trouble = undefined
   }
 
   async #restore(log: TokenLog, signal: AbortSignal): Promise<void> {
@@ -189,6 +234,7 @@ export class LogReader<R, C> {
       stallTimeoutMs: limits.stallTimeoutMs,
       maxBatchBytes: MAX_BATCH_BYTES,
       places: restorePlaces,
+      stillness: this.#stillness,
       onProgress: (restoring) => events.emit('restoring', { token, ...restoring }),
       onHindered: (cause) => this.#listener.onHindered(cause),
       signal,
@@ -198,6 +244,7 @@ export class LogReader<R, C> {
     this.#base = restored.anchor
     this.#from = restored.from
     this.#readTo = restored.from
+    this.#came()
     progress.restart(restored.state.nextIndex)
     this.#listener.onRestored(restored, clock.monotonicMs() - startedMs)
   }
@@ -208,7 +255,9 @@ export class LogReader<R, C> {
     let batchBytes = MAX_BATCH_BYTES
     for (;;) {
       const before = this.#readTo
-      if ((await this.#readOn(log, batchBytes, signal)) === 'done') return
+      const outcome = await this.#watchdog.guard(signal, (signal) => this.#readOn(log, batchBytes, signal))
+      if (outcome === 'done') return
+      if (outcome === 'deaf') this.#onDeaf()
       // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that.
       batchBytes = this.#readTo > before ? MAX_BATCH_BYTES : Math.min(mostBytes, 2 * batchBytes)
     }
@@ -226,9 +275,13 @@ export class LogReader<R, C> {
     this.#listener.onReading()
     const options = { signal, lookMs: limits.lookMs, maxBatchBytes }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
+      // What comes after it was given up is another reader's.
+      signal.throwIfAborted()
       const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
       if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'
       progress.looked(batch, token, this.#state.incarnation)
+      this.#watchdog.heard(clock.monotonicMs() - askedMs)
+      this.#came()
       for (const record of batch.records) {
         if (expected !== undefined) {
           if (!matchesAnchor(expected, record.offset, record.bytes)) throw lostTail(token, expected.offset)
@@ -242,6 +295,8 @@ export class LogReader<R, C> {
         this.#listener.onPause()
         await clock.yield()
         signal.throwIfAborted()
+        this.#watchdog.busy()
+        this.#stillness.moved()
         sliceMs = clock.monotonicMs()
       }
       if (expected === undefined) {
@@ -257,6 +312,18 @@ export class LogReader<R, C> {
     }
     const ended = `the reader of '${token}' ended by itself; reading again`
     throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', ended, { retryable: true })
+  }
+
+  /** What it has read is still so: it begins anew where it was. */
+  #onDeaf(): void {
+    const { token, settings } = this.#context
+    const heardMs = Math.round(this.#stillness.ms)
+    this.#trouble ??= new KagamiError(
+      'KAGAMI_LOG_UNAVAILABLE',
+      `a reader of '${token}' had not even looked at the log's end for ${heardMs} ms, and was begun anew`,
+      { retryable: true, details: { token } },
+    )
+    settings.seams.logger.warn(`the log of '${token}' was not heard from for ${heardMs} ms; reading it anew`)
   }
 
   #readRecord({ offset, bytes }: LogRecord): void {

@@ -42,6 +42,8 @@ export interface MarkerContext {
   incarnation(): number
   /** The offset that the read loop reads next. */
   readTo(): Offset
+  /** What a call is refused with because the read loop has heard nothing for too long; undefined: it hears. */
+  unheard(): KagamiError | undefined
   /** The first position that the log is not known to have held. */
   known(): Position
   /** The log took a marker below what this copy had read when its append began: it has lost what was there. */
@@ -126,6 +128,8 @@ export class MarkerQueue {
 
   #append(log: TokenLog, marker: Marker, failures: number): void {
     const { clock, random, limits, signal } = this.#context
+    const unheard = this.#context.unheard()
+    if (unheard !== undefined) return this.fail(unheard)
     const readTo = this.#context.readTo()
     const isOver = (): boolean => signal.aborted || this.#underWay !== marker
     const onAppended = (offset: Offset): void => {

@@ -282,9 +282,10 @@ class Node<R, C> implements Kagami<R, C> {
         `the copy of '${token}' has failed here with ${error ?? 'an error'} and was replaced; restart the node once that is mended`,
       )
     }
-    for (const { token, phase, error, snapshotError, appendError } of copies) {
+    for (const { token, phase, error, readError, snapshotError, appendError } of copies) {
       if (error !== undefined)
         problems.push(phase === 'failed' ? `the copy of '${token}' has failed: ${error.message}` : error.message)
+      if (readError !== undefined) problems.push(readError.message)
       if (snapshotError !== undefined)
         problems.push(`snapshots of '${token}' fail, its log is not truncated: ${snapshotError.message}`)
       if (appendError !== undefined)

@@ -40,6 +40,8 @@ export interface ReplicatorContext {
   log(): TokenLog | undefined
   /** The offset that the read loop reads next. */
   readTo(): Offset
+  /** What a call is refused with because the read loop has heard nothing for too long; undefined: it hears. */
+  unheard(): KagamiError | undefined
   /** The log refuses for good what a term appends. */
   onRefused(term: Term<PendingEntry>, error: KagamiError): void
   /** The log has taken nothing for so long that another copy had better try. Told with each further failure. */
@@ -198,6 +200,8 @@ export class Replicator {
     this.#timer = undefined
     const log = this.#context.log()
     if (log === undefined || signal.aborted) return
+    const unheard = this.#context.unheard()
+    if (unheard !== undefined) this.#handBack(this.live?.takeOpen() ?? [], unheard)
     const now = clock.monotonicMs()
     let wakeAt = Infinity
     for (const term of this.#terms) {

@@ -22,6 +22,7 @@ import type { Listings } from './listings.js'
 import { findOpening, type Opening } from './opening.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { unlessStalled, type Movement } from './stall.js'
+import type { Stillness } from './stillness.js'
 import { backoffMs, sleep, type Semaphore } from './waiting.js'
 
 /** The last record that was read; reading goes on there and compares it first. */
@@ -62,6 +63,8 @@ export interface RestoreContext<R, C> {
   readonly stallTimeoutMs: number
   /** Restores of this node that work at once; none is held while one waits, or lists the snapshots. */
   readonly places: Semaphore
+  /** Told of what moves on, and of the wait for a place. */
+  readonly stillness: Stillness
   readonly onProgress: (progress: {
     readonly snapshot: string | undefined
     readonly bytes: number
@@ -135,11 +138,11 @@ async function attemptRestore<R, C>(
   context: RestoreContext<R, C>,
   attempt: number,
 ): Promise<RestoredCopy<R, C> | NothingFound> {
-  const { clock, listings, places, signal, stallTimeoutMs, token } = context
+  const { clock, listings, places, signal, stallTimeoutMs, stillness, token } = context
   const patienceMs = Math.min(stallTimeoutMs, FIRST_LISTING_MS * 2 ** attempt)
   const listed = await listSnapshots(context, () => listings.list(token, { patienceMs, signal }))
   const askedMs = clock.monotonicMs()
-  const release = await places.acquire(signal)
+  const release = await stillness.whileWaiting(places.acquire(signal))
   try {
     // What could not be listed stays so: it claims nothing that may have changed, and a place is not for waiting.
     const outdated = listed.hindrance === undefined && clock.monotonicMs() - askedMs >= OUTDATED_MS
@@ -307,11 +310,20 @@ function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): R
 }
 
 function whileMoving<T, R, C>(
-  { token, clock, stallTimeoutMs, signal }: RestoreContext<R, C>,
+  { token, clock, stallTimeoutMs, stillness, signal }: RestoreContext<R, C>,
   what: string,
   work: (movement: Movement) => Promise<T>,
 ): Promise<T> {
-  return unlessStalled({ clock, limitMs: stallTimeoutMs, signal, what: `${what} of '${token}'` }, work)
+  const limit = { clock, limitMs: stallTimeoutMs, signal, what: `${what} of '${token}'` }
+  return unlessStalled(limit, ({ signal, moved }) =>
+    work({
+      signal,
+      moved: () => {
+        moved()
+        stillness.moved()
+      },
+    }),
+  )
 }
 
 /** Compares a record with an anchor. */

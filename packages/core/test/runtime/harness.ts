@@ -55,7 +55,7 @@ export const bytes = (text: string): Uint8Array => Buffer.from(text)
 const quiet = () => undefined
 const quietSeams = { logger: { debug: quiet, info: quiet, warn: quiet, error: quiet } }
 
-const TEN_YEARS_MS = 315_576_000_000
+export const TEN_YEARS_MS = 315_576_000_000
 
 /** The time of day in tests: so early that creations of tokens are counted from 1 on. */
 const then = (): number => Date.now() - TEN_YEARS_MS

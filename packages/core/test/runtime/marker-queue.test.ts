@@ -1,6 +1,6 @@
 /** S6: what `sync()` waits for is a marker whose append began after the call. */
 import { expect, test } from 'vitest'
-import type { TokenLog } from '../../src/contract/index.js'
+import { KagamiError, type TokenLog } from '../../src/contract/index.js'
 import { decodeFrame } from '../../src/engine/frame.js'
 import { MarkerQueue } from '../../src/runtime/marker-queue.js'
 import { systemClock, systemRandom } from '../../src/runtime/system-seams.js'
@@ -19,7 +19,12 @@ class Log {
   } as unknown as TokenLog
 }
 
-function queueOver({ log }: Log, maxWaiting = 10, appendTimeoutMs = 60_000): MarkerQueue {
+function queueOver(
+  { log }: Log,
+  maxWaiting = 10,
+  appendTimeoutMs = 60_000,
+  unheard: () => KagamiError | undefined = () => undefined,
+): MarkerQueue {
   return new MarkerQueue({
     token: 'orders',
     clock: systemClock(),
@@ -28,6 +33,7 @@ function queueOver({ log }: Log, maxWaiting = 10, appendTimeoutMs = 60_000): Mar
     log: () => log,
     incarnation: () => 1,
     readTo: () => 0n,
+    unheard,
     known: () => ({ incarnation: 1, index: 0 }),
     onLostTail: (offset) => expect.unreachable(`nothing is lost at ${offset}`),
     signal: new AbortController().signal,
@@ -87,4 +93,20 @@ test('after a jump over log that was not read, everyone waits for a new marker',
   queue.read(log.nonces[1] as bigint)
   await turn()
   expect([...which]).toEqual([0, 1])
+})
+
+test('while the read loop hears nothing, who waits is refused, and nothing is appended for who comes', async () => {
+  const log = new Log()
+  let silence: KagamiError | undefined
+  const queue = queueOver(log, 10, 20, () => silence)
+  const waits = queue.wait().reached
+  silence = new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'nothing is heard', { retryable: true })
+  await expect(waits).rejects.toBe(silence)
+  const { length } = log.nonces
+  await expect(queue.wait().reached).rejects.toBe(silence)
+  expect(log.nonces.length).toBe(length)
+  silence = undefined
+  const again = queue.wait().reached
+  queue.read(log.nonces.at(-1) as bigint)
+  await again
 })

@@ -100,6 +100,7 @@ test('whoever only looks is no member, is given nothing, and is gone without a t
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
   await a.token('orders', { replicas: 1 })
+  await eventually(() => cluster.report('a', 'orders'), 'the report of a')
   const documents = (): string[] => [...cluster.world.coordination.documents('test').keys()]
   const before = documents()
   const door = await open(cluster)

@@ -9,6 +9,7 @@ import { systemSeams } from '../../src/index.js'
 import { findOpening } from '../../src/runtime/opening.js'
 import { Listings } from '../../src/runtime/listings.js'
 import { restoreCopy } from '../../src/runtime/restorer.js'
+import { Stillness } from '../../src/runtime/stillness.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
 import { metaOf } from '../engine/snapshots.js'
 import { Ledger } from './harness.js'
@@ -190,6 +191,7 @@ async function restore(
     maxBatchBytes: 65_536,
     stallTimeoutMs: 10_000,
     places: new Semaphore(1),
+    stillness: new Stillness(clock),
     onProgress: quiet,
     onHindered: () => end.abort(new Error('it waits for the store')),
     signal: end.signal,

@@ -9,6 +9,7 @@ import { dataBlock, endBlock, headerBlock } from '../../src/engine/snapshot-blob
 import { systemSeams } from '../../src/index.js'
 import { Listings } from '../../src/runtime/listings.js'
 import { restoreCopy, type RestoredCopy } from '../../src/runtime/restorer.js'
+import { Stillness } from '../../src/runtime/stillness.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
 import { metaOf } from '../engine/snapshots.js'
 import { delegate, Ledger } from './harness.js'
@@ -33,6 +34,7 @@ class Node {
   readonly places = new Semaphore(PLACES)
   readonly outcomes = new Map<string, { readonly atMs: number; readonly what: string }>()
   readonly hindered = new Map<string, number>()
+  readonly stillness = new Map<string, Stillness>()
   /** Tokens whose snapshots were asked for, and those that were read, in order. */
   readonly listed: string[] = []
   readonly opened: string[] = []
@@ -104,6 +106,8 @@ class Node {
   /** Begins to restore a copy, whose outcome is noted. */
   restore(token: string, log: TokenLog, { stallTimeoutMs = STALL_MS, end = signal } = {}): void {
     const note = (what: string): unknown => this.outcomes.set(token, { atMs: this.clock.monotonicMs(), what })
+    const stillness = new Stillness(this.clock)
+    this.stillness.set(token, stillness)
     restoreCopy({
       token,
       incarnation: 1,
@@ -120,6 +124,7 @@ class Node {
       maxBatchBytes: 65_536,
       stallTimeoutMs,
       places: this.places,
+      stillness,
       onProgress: quiet,
       onHindered: () => {
         if (!this.hindered.has(token)) this.hindered.set(token, this.clock.monotonicMs())
@@ -228,6 +233,23 @@ test('tokens whose snapshots do not answer hold up no restore that needs a place
   await rest()
   expect(node.what('late')).toBe('late-3: up to 3')
   expect(node.outcomes.size).toBe(2 * PLACES + 1)
+})
+
+test('a restore stands still from its last chunk on, and not while it waits for a place', async () => {
+  const node = await Node.start()
+  const still = (token: string): number | undefined => node.stillness.get(token)?.ms
+  const begin: (() => void)[] = []
+  node.beforeOpen = () => new Promise((resolve) => begin.push(resolve))
+  const tokens = named('slow', PLACES)
+  for (const token of [...tokens, 'waits']) node.restore(token, await node.truncated(token))
+  await node.clock.advance(20_000)
+  expect(tokens.map(still)).toEqual(Array(PLACES).fill(20_000))
+  expect(still('waits')).toBe(0)
+  begin[0]?.()
+  await rest()
+  expect(still('slow-0')).toBe(0)
+  await node.clock.advance(1_000)
+  expect(still('waits')).toBe(1_000)
 })
 
 test('a store that is slow to list is waited for longer each time, and meanwhile nothing is believed', async () => {

@@ -1,0 +1,205 @@
+/** Logs that are out of reach, or say nothing any more: how that is noticed, told, and got over. */
+import { expect, test } from 'vitest'
+import type { CommitLog, ReadOptions, TokenLog } from '../../src/contract/index.js'
+import { isKagamiError, systemSeams, type Entry, type Kagami } from '../../src/index.js'
+import type { LimitOptions } from '../../src/runtime/api.js'
+import { keeping } from './adapters.js'
+import { bytes, delegate, eventually, Ledger, TEN_YEARS_MS, TestCluster } from './harness.js'
+
+const limits: LimitOptions = { lookMs: 50, restoreTimeoutMs: 500, retryMs: { first: 5, longest: 20 } }
+
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'resolved',
+    (error: unknown) => (isKagamiError(error) ? error.code : String(error)),
+  )
+
+const readError = (kagami: Kagami<number>): string | undefined => kagami.health().copies[0]?.readError?.code
+
+const whenAborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))
+
+/** A log whose readers stop without a word, while `deaf` says so of them, numbered by when they began. */
+class DeafLog {
+  deaf: (reader: number) => boolean = () => false
+  /** They do not even end when they are told to. */
+  stubborn: (reader: number) => boolean = () => false
+  readers = 0
+  /** Gives what a reader has kept to itself. */
+  speak: () => void = () => undefined
+
+  over(log: CommitLog): CommitLog {
+    return delegate(log, {
+      open: async (...args: Parameters<CommitLog['open']>) => {
+        const opened = await log.open(...args)
+        return delegate(opened, { read: (...call: Parameters<TokenLog['read']>) => this.#read(opened, ...call) })
+      },
+    })
+  }
+
+  async *#read(log: TokenLog, from: bigint, options: ReadOptions): ReturnType<TokenLog['read']> {
+    const reader = ++this.readers
+    for await (const batch of log.read(from, options)) {
+      if (this.deaf(reader)) {
+        const spoken = new Promise<void>((resolve) => (this.speak = resolve))
+        await (this.stubborn(reader) ? spoken : Promise.race([spoken, whenAborted(options.signal)]))
+      }
+      yield batch
+    }
+  }
+}
+
+test('every node whose copy is out of reach of its log says so in health(), and none once it is mended', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const b = await cluster.start('b')
+  const orders = await a.token('orders', { primary: 'self', replicas: 1 })
+  await orders.replicate(bytes('one'))
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  const mend = cluster.world.logs.cut()
+  await eventually(() => [a, b].every((node) => readError(node) === 'KAGAMI_LOG_UNAVAILABLE'), 'both tell')
+  for (const node of [a, b]) {
+    expect(node.health().ok).toBe(false)
+    expect(node.health().problems.join()).toMatch(
+      /'orders' has heard nothing from its log for \d+ ms.*see that this node reaches/,
+    )
+  }
+  mend()
+  await eventually(() => [a, b].every((node) => node.health().ok), 'all is well')
+})
+
+test('a copy whose log is never opened says so in health(), tries again, and closes what is opened too late', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await (await a.token('orders', { primary: 'self', replicas: 0 })).replicate(bytes('one'))
+  await cluster.stop('a')
+  const log = cluster.world.commitLog()
+  const closed: number[] = []
+  let openLate: (() => void) | undefined
+  let opens = 0
+  const slow = delegate(log, {
+    open: async (...[address, options]: Parameters<CommitLog['open']>) => {
+      const nr = ++opens
+      if (openLate === undefined) await new Promise<void>((resolve) => (openLate = resolve))
+      // It heeds no signal.
+      const opened = await log.open(address, { ...options, signal: new AbortController().signal })
+      return delegate(opened, {
+        close: () => {
+          closed.push(nr)
+          return opened.close()
+        },
+      })
+    },
+  })
+  // Nobody else than the copy may open it.
+  const b = await cluster.start('b')
+  await eventually(() => b.health().controller, 'b rules')
+  const { logger, messages } = keeping()
+  const again = await cluster.start('a', { log: slow, limits: { ...limits, stallTimeoutMs: 2500 }, seams: { logger } })
+  await eventually(() => readError(again) === 'KAGAMI_LOG_UNAVAILABLE', 'it tells')
+  expect(again.health().problems.join()).toMatch(/the log of 'orders' at 'log-\d+' has not been opened for \d+ ms/)
+  await eventually(() => again.get('orders')?.role === 'primary', 'it serves')
+  expect(messages.join()).toMatch(/can't be read now/)
+  expect(again.health().ok).toBe(true)
+  openLate?.()
+  await eventually(() => closed.length > 0, 'the late one is closed')
+  expect(closed).toEqual([1])
+})
+
+test('a restore that stands still is told in health()', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  const silent = delegate(log, {
+    open: async (...call: Parameters<CommitLog['open']>) =>
+      delegate(await log.open(...call), { range: ({ signal }: { signal: AbortSignal }) => whenAborted(signal) }),
+  })
+  const { logger, messages } = keeping()
+  const a = await cluster.start('a', { seams: { logger } })
+  const b = await cluster.start('b', { log: silent, limits: { ...limits, stallTimeoutMs: 100 } })
+  await a.token('orders', { primary: 'self', replicas: 1 })
+  await eventually(() => readError(b) === 'KAGAMI_TIMEOUT', 'it tells')
+  expect(b.health().problems.join()).toMatch(
+    /the restore of 'orders' has not moved on for \d+ ms.*asking for the bounds/,
+  )
+  // The other has had nothing to hear but that there is nothing, for longer than who is deaf is left alone.
+  const stillMs = (): number => Number(/not moved on for (\d+) ms/.exec(b.health().problems.join())?.[1])
+  await eventually(() => stillMs() > 3000, 'it goes on telling')
+  expect(messages.join()).not.toMatch(/not heard from/)
+})
+
+test('a reader that hears nothing any more is begun anew where it was, and nothing is missed or applied twice', async () => {
+  await using cluster = new TestCluster()
+  const log = new DeafLog()
+  const a = await cluster.start('a', { log: log.over(cluster.world.commitLog()), limits })
+  const orders = await a.token('orders', { primary: 'self', replicas: 0 })
+  await orders.replicate(bytes('one'))
+  // The one that reads, and the next, which does not end either.
+  const next = log.readers + 1
+  log.deaf = (reader) => reader <= next
+  log.stubborn = (reader) => reader === next
+  await orders.replicate(bytes('two'))
+  expect(log.readers).toBeGreaterThan(next)
+  expect(orders.role).toBe('primary')
+  await eventually(() => a.health().ok, 'all is well')
+  // What it gives after all is nobody's.
+  log.speak()
+  await orders.replicate(bytes('three'))
+  expect((orders.state as Ledger).lines).toEqual(['one', 'two', 'three'])
+  expect(a.health().copies[0]?.ignored).toEqual({})
+})
+
+test('while its reader hears nothing a primary says so, and refuses for certain what is not sealed; what is sealed goes on', async () => {
+  await using cluster = new TestCluster()
+  const log = new DeafLog()
+  const a = await cluster.start('a', {
+    log: log.over(cluster.world.commitLog()),
+    limits: { ...limits, appendTimeoutMs: 100, maxInFlightEntries: 1 },
+  })
+  const orders = await a.token('orders', { primary: 'self', replicas: 0 })
+  await orders.replicate(bytes('one'))
+  log.deaf = () => true
+  const sealed = orders.replicate(bytes('sealed'))
+  const waits = code(orders.replicate(bytes('waits')))
+  const reads = code(orders.sync())
+  expect(await waits).toBe('KAGAMI_LOG_UNAVAILABLE')
+  expect(await reads).toBe('KAGAMI_LOG_UNAVAILABLE')
+  await expect(orders.replicate(bytes('refused'))).rejects.toMatchObject({
+    code: 'KAGAMI_LOG_UNAVAILABLE',
+    retryable: true,
+    message: expect.stringMatching(/^nothing was appended to 'orders'/) as string,
+  })
+  expect(readError(a)).toBe('KAGAMI_LOG_UNAVAILABLE')
+  expect(a.health().problems.join()).toMatch(/was begun anew/)
+  log.deaf = () => false
+  log.speak()
+  await sealed
+  await orders.replicate(bytes('after'))
+  expect((orders.state as Ledger).lines).toEqual(['one', 'sealed', 'after'])
+  expect(a.health().ok).toBe(true)
+})
+
+test('a reader that works on what it has heard for long is not deaf', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  const orders = await a.token('orders', { primary: 'self', replicas: 0 })
+  for (let i = 0; i < 10; i++) await orders.replicate(bytes(`${i}`))
+  const { logger, messages } = keeping()
+  const system = systemSeams().clock
+  // Ten times as fast, and others need half a second for each turn that they are given.
+  const clock = {
+    now: () => system.now() - TEN_YEARS_MS,
+    monotonicMs: () => 10 * system.monotonicMs(),
+    timer: (delayMs: number, callback: () => void) => system.timer(delayMs / 10, callback),
+    yield: () => new Promise<void>((resolve) => system.timer(50, resolve)),
+  }
+  class Slow extends Ledger {
+    override apply(entry: Entry): number {
+      for (const untilMs = system.monotonicMs() + 1; system.monotonicMs() < untilMs;);
+      return super.apply(entry)
+    }
+  }
+  const b = await cluster.start('b', { stateMachine: () => new Slow(), seams: { logger, clock } })
+  await a.alter('orders', { replicas: 1 })
+  await eventually(() => b.get('orders')?.next?.index === 10, 'it has applied all')
+  expect(messages.join()).not.toMatch(/not heard from/)
+})
