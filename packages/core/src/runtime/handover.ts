@@ -65,7 +65,11 @@ export async function handOver(
       generation ??= changed.generation
       before ??= present
     },
-    stands: () => directory.spec(token)?.handover?.to === to,
+    // One that was given up brings nothing, though it is to the same node: documents that have gone back may show such a one.
+    stands: () => {
+      const stood = directory.spec(token)?.handover
+      return stood?.to === to && directory.assignment(token)?.handoverGivenUp !== stood.nonce
+    },
     done: () => {
       const spec = directory.spec(token)
       if (spec !== undefined && isOver(spec, generation ?? 0)) throw unknownToken(token)

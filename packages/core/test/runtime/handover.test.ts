@@ -220,6 +220,20 @@ test('it is asked for again where the documents go back to before it', async () 
   expect(heard.meant).toEqual([undefined, 2])
 })
 
+test('it is asked for again where the documents go back to an earlier one to the same node, which was given up', async () => {
+  const earlier = { to: 'b', nonce: 'earlier' }
+  const heard = new Heard({ before: earlier })
+  await eventually(() => heard.asked === 1, 'it is asked for')
+  await turns()
+  heard.spec = { ...heard.spec!, handover: earlier }
+  heard.hears({ handoverGivenUp: earlier.nonce })
+  await eventually(() => heard.spec?.handover?.nonce !== earlier.nonce, 'it is asked for again')
+  expect([heard.asked, heard.outcome]).toEqual([2, 'pending'])
+  await heard.taken()
+  await heard.reports(3, 2)
+  expect(await heard.ends()).toBe('done')
+})
+
 test('it ends where the coordinator knows nothing of the token any more, and goes on where it comes back', async () => {
   const lost = new Heard()
   await lost.taken()
