@@ -315,7 +315,7 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   /**
    * Creates the token, or gives access to it where it exists with the same options. Resolves when it has a primary, which may be elsewhere, and this
    * node may hold no copy. With `primary: 'self'`, resolves when this node serves it, unless it stays elsewhere: it has failed over and is without `failback`, was
-   * handed over meanwhile, the log refuses for good what this node appends, or this node is being drained. That takes a controller that can do its work; a call that waits for long is told in the log.
+   * handed over meanwhile, the log takes nothing of this node, or this node is being drained. That takes a controller that can do its work; a call that waits for long is told in the log.
    * @throws KAGAMI_STORE_FULL (retryable) where the coordinator has no room. So do the other methods that change something.
    * @throws KAGAMI_BAD_OPTION, KAGAMI_TOKEN_OPTIONS, KAGAMI_TOKEN_OWNED, KAGAMI_TOKEN_EXISTS, KAGAMI_NOT_STARTED, KAGAMI_STOPPED
    * @throws KAGAMI_TOKEN_UNKNOWN when it is removed meanwhile, KAGAMI_TOKEN_FAILED where this node is to serve it, and its copy has failed

@@ -287,8 +287,8 @@ export class Copy<R, C> {
     return this.#phase === 'failed' ? copyFailed(this.token, this.#error) : undefined
   }
 
-  /** The log refuses for good what this copy appends. */
-  get refused(): boolean {
+  /** The log takes nothing of this copy, as far as is known: it has refused it for good, or failed for long. Another that can write keeps the token meanwhile. */
+  get cannotWrite(): boolean {
     return this.#refusals.error !== undefined
   }
 

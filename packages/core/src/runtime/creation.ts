@@ -18,7 +18,7 @@ export interface CreationContext {
   readonly directory: Directory
   readonly specs: TokenSpecs
   readonly clock: Clock
-  copy(token: string): { readonly role: Role; readonly refused: boolean } | undefined
+  copy(token: string): { readonly role: Role; readonly cannotWrite: boolean } | undefined
   /** Why the token can't be served by this run of the node, if its copy has failed; it may be gone since. */
   failure(token: string): KagamiError | undefined
 }
@@ -87,8 +87,8 @@ function comesBack(spec: Spec, assignment: Assignment, context: CreationContext)
   if (holdsForOwner(spec)) return true
   const asked = askedPrimary(assignment, spec)
   if (asked !== undefined) return asked === node
-  // Where its appends are refused for good, another that can write keeps it.
-  return spec.failback && context.copy(spec.token)?.refused !== true
+  // Meanwhile another that can write keeps it.
+  return spec.failback && context.copy(spec.token)?.cannotWrite !== true
 }
 
 function isLive({ primary }: Assignment, { membership }: CreationContext): boolean {

@@ -31,7 +31,7 @@ class Call {
   heard: Spec | undefined
   readonly clock = new ManualClock()
   readonly asked: (Spec | undefined)[] = []
-  readonly #node = { role: 'replica', refused: false }
+  readonly #node = { role: 'replica', cannotWrite: false }
   #failure: KagamiError | undefined
   #draining: 'no' | 'drain' = 'no'
   #assignment = AT_B
@@ -82,7 +82,7 @@ class Call {
     return this.hears(this.#assignment)
   }
 
-  async hears(assignment: Assignment, node: { role?: string; refused?: boolean } = {}): Promise<string> {
+  async hears(assignment: Assignment, node: { role?: string; cannotWrite?: boolean } = {}): Promise<string> {
     Object.assign(this.#node, node)
     this.#assignment = assignment
     await rest()
@@ -177,7 +177,7 @@ test.each([{ failback: true }, { failover: 'hold' }] as const)(
 test('with failback it is done where this node may not append, and another serves', async () => {
   const call = new Call({ ...OWNED, failback: true })
   expect(await call.hears(AT_B)).toBe('pending')
-  expect(await call.hears(AT_B, { refused: true })).toBe('resolved')
+  expect(await call.hears(AT_B, { cannotWrite: true })).toBe('resolved')
 })
 
 test('a copy that has failed ends the wait of whoever needs it, and of nobody else', async () => {
