@@ -68,16 +68,18 @@ export class Chain {
   /** What lies in the folder: its files, in order, and the highest start. Looks into those alone that are not known. */
   async #list(given: readonly Segment[]): Promise<{ readonly segments: Segment[]; readonly marker: number }> {
     const known = new Map(given.map((segment) => [segment.base, segment]))
-    for (;;) {
+    for (let missed: readonly number[] = []; ;) {
       const names = (await namesIn(this.folder)) ?? []
       const bases = names.flatMap((name) => baseOf(name) ?? [])
-      const segments: Segment[] = []
-      for (const base of bases) {
-        const segment = known.get(base) ?? (await this.#read(base))
-        if (segment !== undefined) segments.push(segment)
+      const found: (Segment | undefined)[] = []
+      for (const base of bases) found.push(known.get(base) ?? (await this.#read(base)))
+      // A file that was truncated away since it was listed: its successor may have been begun after that. What is listed again was put there by no log.
+      const missing = bases.filter((_, i) => found[i] === undefined)
+      if (missing.some((base) => !missed.includes(base))) {
+        missed = missing
+        continue
       }
-      // A file that was truncated away since it was listed: its successor may have been begun after that.
-      if (segments.length < bases.length) continue
+      const segments = found.filter((segment) => segment !== undefined)
       const markers = names.map((name) => Number.parseInt(markerPattern.exec(name)?.[1] ?? '0', 16))
       return { segments: segments.sort((a, b) => a.base - b.base), marker: Math.max(0, ...markers) }
     }

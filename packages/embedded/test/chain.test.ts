@@ -1,5 +1,5 @@
 /** The files of one log, where what changes them is cut short. */
-import { appendFile, mkdir } from 'node:fs/promises'
+import { appendFile, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it, vi } from 'vitest'
 import { Chain } from '../src/chain.js'
@@ -73,6 +73,12 @@ it('a look in whose middle a file is begun, and the one before deleted, does not
   const { segments } = await loaded()
   expect(afterListing).toEqual([])
   expect(segments.map(({ base }) => base)).toEqual([4000])
+})
+
+it('a name that leads nowhere is no file of the log, and holds no look up', async () => {
+  const { folder, loaded } = await fourFiles()
+  await symlink(join(folder, 'nowhere'), segmentPath(folder, 4000))
+  expect((await loaded()).segments.map(({ base }) => base)).toEqual([0, 1000, 2000, 3000])
 })
 
 /** A log that has gone on behind the file at 4000, which a process begins that has not heard of it. */
