@@ -9,6 +9,11 @@ const IN_SYNC_MS = 2_000
 /** Unless looks are so rare: some may fail. */
 const LOOKS = 3
 
+/** How long a copy may not have looked at the log until it counts as cut off. */
+export function cutOffMs(lookMs: number): number {
+  return Math.max(IN_SYNC_MS, LOOKS * lookMs)
+}
+
 interface Waiter {
   readonly position: Position
   readonly resolve: () => void
@@ -31,7 +36,7 @@ export class CopyProgress {
   constructor(clock: Clock, lookMs: number) {
     this.#clock = clock
     this.#startedMs = clock.monotonicMs()
-    this.#inSyncMs = Math.max(IN_SYNC_MS, LOOKS * lookMs)
+    this.#inSyncMs = cutOffMs(lookMs)
   }
 
   get lag(): Lag {
@@ -51,7 +56,7 @@ export class CopyProgress {
     return this.#clock.monotonicMs() - Math.max(this.#lookedAtMs, this.#startedMs) >= this.#inSyncMs
   }
 
-  /** How long it may not have looked at the log until it counts as cut off. */
+  /** Of {@link cutOffMs}. */
   get boundMs(): number {
     return this.#inSyncMs
   }

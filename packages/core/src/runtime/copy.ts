@@ -49,6 +49,7 @@ import { Settlement } from './settlement.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
 import { orAborted, type Semaphore, type Waiting } from './waiting.js'
+import type { Watchdogs } from './watchdog.js'
 
 /** A restore that has not moved on for so long is told of. It is given up after `stallTimeoutMs`. */
 const RESTORE_STILL_MS = 10_000
@@ -62,6 +63,7 @@ export interface CopyContext<R, C> {
   readonly snapshotPlaces: Semaphore
   readonly listings: Listings
   readonly restorePlaces: Semaphore
+  readonly watchdogs: Watchdogs
   /** This node's member; undefined while it has no session. */
   member(): string | undefined
   leaseHeld(): boolean
@@ -206,6 +208,7 @@ export class Copy<R, C> {
         store: context.store,
         listings: context.listings,
         restorePlaces: context.restorePlaces,
+        watchdogs: context.watchdogs,
         progress: this.#progress,
         events,
         assignment: () => this.#assignment,

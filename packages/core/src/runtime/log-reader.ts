@@ -31,7 +31,7 @@ import { matchesAnchor, restoreCopy, type Anchor, type RestoredCopy } from './re
 import { unlessStalled } from './stall.js'
 import { Stillness } from './stillness.js'
 import { backoffMs, orAborted, sleep, type Semaphore } from './waiting.js'
-import { Watchdog } from './watchdog.js'
+import type { Watchdog, Watchdogs } from './watchdog.js'
 
 /** The loop lets others have a turn after this long. */
 const SLICE_MS = 4
@@ -75,6 +75,7 @@ export interface LogReaderContext<R, C> {
   /** Of the same store. */
   readonly listings: Listings
   readonly restorePlaces: Semaphore
+  readonly watchdogs: Watchdogs
   readonly progress: CopyProgress
   readonly events: Events
   assignment(): Assignment
@@ -100,10 +101,8 @@ export class LogReader<R, C> {
   constructor(context: LogReaderContext<R, C>, listener: LogListener<R, C>) {
     this.#context = context
     this.#listener = listener
-    const { seams, limits } = context.settings
-    this.#stillness = new Stillness(seams.clock)
-    const { boundMs } = context.progress
-    this.#watchdog = new Watchdog({ clock: seams.clock, boundMs, longestMs: limits.stallTimeoutMs })
+    this.#stillness = new Stillness(context.settings.seams.clock)
+    this.#watchdog = context.watchdogs.watchdog()
   }
 
   /** Undefined until it is open. */

@@ -19,6 +19,7 @@ import { alterToken } from './alteration.js'
 import { AppHooks } from './app-hooks.js'
 import { Controller } from './controller.js'
 import { Copies } from './copies.js'
+import { cutOffMs } from './copy-progress.js'
 import { createToken, type CreationContext } from './creation.js'
 import { Directory } from './directory.js'
 import { Events } from './events.js'
@@ -37,6 +38,7 @@ import { tokenHandle, type HandleContext } from './token-handle.js'
 import { TokenSpecs } from './token-specs.js'
 import { VerifiedRecord } from './verified-record.js'
 import { Semaphore } from './waiting.js'
+import { Watchdogs } from './watchdog.js'
 
 /** A node that starts with a thousand copies restores them a few at a time. */
 const RESTORES_AT_ONCE = 8
@@ -118,6 +120,11 @@ class Node<R, C> implements Kagami<R, C> {
         snapshotPlaces: new Semaphore(settings.snapshotsAtOnce),
         listings: new Listings(settings.snapshots, seams.clock),
         restorePlaces: new Semaphore(RESTORES_AT_ONCE),
+        watchdogs: new Watchdogs({
+          clock: seams.clock,
+          boundMs: cutOffMs(settings.limits.lookMs),
+          longestMs: settings.limits.stallTimeoutMs,
+        }),
         member: () => this.#membership.member,
         leaseHeld: () => this.#membership.leaseHeld,
         primaryElsewhere: (token) => this.#primaryElsewhere(token),

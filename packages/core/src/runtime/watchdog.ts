@@ -2,7 +2,7 @@
  * Ends the reading of a log that hears nothing any more, so that it can begin anew: a client may stop without a word. Measures silence, never speed: who is slow is given more
  * time with each attempt.
  */
-import { KagamiError, type Clock } from '../contract/index.js'
+import { KagamiError, type Clock, type Timer } from '../contract/index.js'
 import { linkedAbort } from './waiting.js'
 
 /** Looks at the silence, within the bound. A process that was frozen is judged by the looks that it makes, not by the time it was away. */
@@ -16,18 +16,54 @@ export interface WatchdogOptions {
   readonly longestMs: number
 }
 
+/** The watchdogs of one node. They look at one time: a timer for each of a thousand idle readers would cost more than all else that those do. */
+export class Watchdogs {
+  readonly #options: WatchdogOptions
+  readonly #stepMs: number
+  readonly #looks = new Set<(sinceMs: number) => void>()
+  #timer: Timer | undefined
+
+  constructor(options: WatchdogOptions) {
+    this.#options = options
+    this.#stepMs = options.boundMs / LOOKS
+  }
+
+  /** One for a reader. */
+  watchdog(): Watchdog {
+    return new Watchdog(this.#options, (look) => this.#add(look))
+  }
+
+  #add(look: (sinceMs: number) => void): () => void {
+    this.#looks.add(look)
+    if (this.#timer === undefined) this.#wait()
+    return () => {
+      this.#looks.delete(look)
+      if (this.#looks.size > 0) return
+      this.#timer?.cancel()
+      this.#timer = undefined
+    }
+  }
+
+  #wait(): void {
+    this.#timer = this.#options.clock.timer(this.#stepMs, () => {
+      this.#wait()
+      for (const look of this.#looks) look(this.#stepMs)
+    })
+  }
+}
+
 export class Watchdog {
-  readonly #clock: Clock
   readonly #boundMs: number
   readonly #longestMs: number
+  readonly #eachStep: (look: (sinceMs: number) => void) => () => void
   #patienceMs: number
   #silentMs = 0
 
-  constructor({ clock, boundMs, longestMs }: WatchdogOptions) {
-    this.#clock = clock
+  constructor({ boundMs, longestMs }: WatchdogOptions, eachStep: (look: (sinceMs: number) => void) => () => void) {
     this.#boundMs = boundMs
     this.#longestMs = Math.max(boundMs, longestMs)
     this.#patienceMs = boundMs
+    this.#eachStep = eachStep
   }
 
   /**
@@ -36,25 +72,22 @@ export class Watchdog {
    */
   async guard<T>(signal: AbortSignal, read: (signal: AbortSignal) => Promise<T>): Promise<T | 'deaf'> {
     const link = linkedAbort(signal)
-    const stepMs = this.#boundMs / LOOKS
-    let timer: { cancel(): void } | undefined
+    let stop: () => void = () => undefined
     this.#silentMs = 0
     const deaf = new Promise<'deaf'>((resolve) => {
-      const look = (): void => {
-        timer = this.#clock.timer(stepMs, () => {
-          this.#silentMs += stepMs
-          if (this.#silentMs <= this.#patienceMs) return look()
-          this.#patienceMs = Math.min(this.#longestMs, 2 * this.#patienceMs)
-          link.abort(new KagamiError('KAGAMI_TIMEOUT', 'nothing was heard from the log'))
-          resolve('deaf')
-        })
-      }
-      look()
+      stop = this.#eachStep((sinceMs) => {
+        this.#silentMs += sinceMs
+        if (this.#silentMs <= this.#patienceMs) return
+        stop()
+        this.#patienceMs = Math.min(this.#longestMs, 2 * this.#patienceMs)
+        link.abort(new KagamiError('KAGAMI_TIMEOUT', 'nothing was heard from the log'))
+        resolve('deaf')
+      })
     })
     try {
       return await Promise.race([read(link.signal), deaf])
     } finally {
-      timer?.cancel()
+      stop()
       link.unlink()
     }
   }

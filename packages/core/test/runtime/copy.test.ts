@@ -6,12 +6,14 @@ import { KagamiError, type CommitLog, type LogBatch, type TokenLog } from '../..
 import type { Assignment } from '../../src/engine/documents.js'
 import { decodeFrame, encodeEntries, encodeFrame, type BarrierFrame, type Frame } from '../../src/engine/frame.js'
 import { systemSeams, type KagamiEvents, type LimitOptions } from '../../src/index.js'
+import { cutOffMs } from '../../src/runtime/copy-progress.js'
 import { Copy } from '../../src/runtime/copy.js'
 import { Events } from '../../src/runtime/events.js'
 import { Listings } from '../../src/runtime/listings.js'
 import { settings } from '../../src/runtime/options.js'
 import type { VerifiedRecord } from '../../src/runtime/verified-record.js'
 import { Semaphore } from '../../src/runtime/waiting.js'
+import { Watchdogs } from '../../src/runtime/watchdog.js'
 import { markerFrame, resealed } from '../engine/frames.js'
 import { bytes, delegate, eventually, Ledger } from './harness.js'
 
@@ -188,6 +190,7 @@ async function copyOn(node: string, own: Own = {}) {
     snapshotPlaces,
     listings: new Listings(store, systemSeams().clock),
     restorePlaces: new Semaphore(1),
+    watchdogs: new Watchdogs({ clock: systemSeams().clock, boundMs: cutOffMs(20), longestMs: 30_000 }),
     member: () => `${node}1`,
     leaseHeld: () => true,
     primaryElsewhere: quiet,

@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest'
-import { Watchdog } from '../../src/runtime/watchdog.js'
+import { Watchdogs, type Watchdog, type WatchdogOptions } from '../../src/runtime/watchdog.js'
 import { ManualClock, rest } from './manual-clock.js'
 
 const { signal } = new AbortController()
+
+function watchdogOf(options: WatchdogOptions): Watchdog {
+  return new Watchdogs(options).watchdog()
+}
 
 /** Reads that never hear anything, one after another: when each was given up. */
 async function deafTimes(watchdog: Watchdog, clock: ManualClock, reads: number): Promise<number[]> {
@@ -20,14 +24,14 @@ async function deafTimes(watchdog: Watchdog, clock: ManualClock, reads: number):
 
 test('who hears nothing is given up, and given twice as long the next time, up to a limit', async () => {
   const clock = new ManualClock()
-  const times = await deafTimes(new Watchdog({ clock, boundMs: 1000, longestMs: 4000 }), clock, 5)
+  const times = await deafTimes(watchdogOf({ clock, boundMs: 1000, longestMs: 4000 }), clock, 5)
   const took = times.map((atMs, i) => atMs - (times[i - 1] ?? 0))
   expect(took).toEqual([1250, 2250, 4250, 4250, 4250])
 })
 
 test('who hears, or works on what it has heard, goes on; its outcome is handed on, and no timer is left', async () => {
   const clock = new ManualClock()
-  const watchdog = new Watchdog({ clock, boundMs: 1000, longestMs: 4000 })
+  const watchdog = watchdogOf({ clock, boundMs: 1000, longestMs: 4000 })
   let finish: (outcome: string) => void = () => undefined
   const read = watchdog.guard(signal, () => new Promise<string>((resolve) => (finish = resolve)))
   for (let i = 0; i < 10; i++) {
@@ -50,7 +54,7 @@ test('who hears, or works on what it has heard, goes on; its outcome is handed o
 
 test('whoever answers slowly is waited for as long the next time, and whoever answers at once is not', async () => {
   const clock = new ManualClock()
-  const slow = new Watchdog({ clock, boundMs: 1000, longestMs: 60_000 })
+  const slow = watchdogOf({ clock, boundMs: 1000, longestMs: 60_000 })
   await deafTimes(slow, clock, 3)
   slow.heard(5000)
   const sinceMs = clock.monotonicMs()
@@ -62,7 +66,7 @@ test('whoever answers slowly is waited for as long the next time, and whoever an
 
 test('the signal of who is given up aborts, and so does that of who is ended', async () => {
   const clock = new ManualClock()
-  const watchdog = new Watchdog({ clock, boundMs: 1000, longestMs: 4000 })
+  const watchdog = watchdogOf({ clock, boundMs: 1000, longestMs: 4000 })
   const reads: AbortSignal[] = []
   const deaf = watchdog.guard(signal, (own) => new Promise(() => reads.push(own)))
   await clock.advance(2000)
@@ -81,7 +85,7 @@ test('a process that was frozen is given its looks before anybody is called deaf
     due.push(callback)
     return { cancel: () => undefined }
   }
-  const watchdog = new Watchdog({ clock, boundMs: 1000, longestMs: 4000 })
+  const watchdog = watchdogOf({ clock, boundMs: 1000, longestMs: 4000 })
   let outcome: unknown
   void watchdog.guard(signal, () => new Promise(() => undefined)).then((value) => (outcome = value))
   await clock.advance(60_000)
@@ -91,4 +95,28 @@ test('a process that was frozen is given its looks before anybody is called deaf
     await rest()
   }
   expect(outcome).toBe('deaf')
+})
+
+test('the readers of a node are looked after by one timer, which ends with the last of them', async () => {
+  const clock = new ManualClock()
+  let looks = 0
+  const timer = clock.timer.bind(clock)
+  clock.timer = (delayMs, callback) => {
+    looks += 1
+    return timer(delayMs, callback)
+  }
+  const watchdogs = new Watchdogs({ clock, boundMs: 1000, longestMs: 4000 })
+  const finish: (() => void)[] = []
+  const outcomes = Array.from({ length: 100 }, () =>
+    watchdogs.watchdog().guard(signal, () => new Promise<string>((resolve) => finish.push(() => resolve('done')))),
+  )
+  await clock.advance(999)
+  expect(looks).toBe(4)
+  for (const end of finish.slice(1)) end()
+  expect(await Promise.all(outcomes.slice(1))).toEqual(Array.from({ length: 99 }, () => 'done'))
+  await clock.advance(251)
+  expect(await outcomes[0]).toBe('deaf')
+  const seen = looks
+  await clock.advance(10_000)
+  expect(looks).toBe(seen)
 })
