@@ -1,9 +1,8 @@
 /**
- * One copy of one token incarnation on this node: what the node tells it and the application asks of it, and what each frame that its reader finds to count
- * means to the state machine, to callers and to the role. Nothing else than the reader moves it on.
+ * One copy of one token incarnation on this node: composes its parts, and takes what the node tells it and the application asks of it. Nothing else than its
+ * reader moves it on.
  */
 import {
-  comparePositions,
   KagamiError,
   type CommitLog,
   type Offset,
@@ -12,47 +11,32 @@ import {
   type StateMachine,
   type TokenLog,
 } from '../contract/index.js'
-import { compareEpochs, type CopyState } from '../engine/admission.js'
-import { knownEntries, type Assignment, type CopyReport, type LogRef } from '../engine/documents.js'
-import { frameOverhead, type BarrierFrame, type DataFrame, type OpenFrame } from '../engine/frame.js'
+import type { CopyState } from '../engine/admission.js'
+import type { Assignment, CopyReport, LogRef } from '../engine/documents.js'
+import { frameOverhead } from '../engine/frame.js'
 import type { Term } from '../engine/term.js'
 import type { CopyHealth, Lag, NodeRef, Replicated, Role } from './api.js'
 import { Applier } from './applier.js'
-import {
-  bug,
-  copyFailed,
-  deaf,
-  lostEntries,
-  lostTail,
-  noCopy,
-  notPrimary,
-  overloaded,
-  restoreHindered,
-  restoreStalled,
-  twoLogs,
-  unheard,
-  unknownToken,
-  unopenable,
-} from './copy-errors.js'
+import { bug, copyFailed, lostTail, noCopy, notPrimary, twoLogs } from './copy-errors.js'
+import { CopyCondition, type CopyParts } from './copy-condition.js'
+import { CopyFrames } from './copy-frames.js'
 import { CopyProgress } from './copy-progress.js'
 import { CopyRole, type RoleHooks } from './copy-role.js'
 import type { Events } from './events.js'
 import type { Listings } from './listings.js'
-import { LogReader, type LogListener } from './log-reader.js'
+import { LogReader } from './log-reader.js'
 import { MarkerQueue } from './marker-queue.js'
 import { MAX_TOKEN_BYTES, type Settings } from './options.js'
-import { rejectAll, Replicator, type PendingEntry } from './replicator.js'
-import type { Anchor, RestoredCopy } from './restorer.js'
+import { Replicator, type PendingEntry } from './replicator.js'
+import type { Anchor } from './restorer.js'
+import { ReadCalls } from './read-calls.js'
 import { Refusals } from './refusals.js'
 import { Scope } from './scope.js'
 import { Settlement } from './settlement.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
-import { orAborted, type Semaphore, type Waiting } from './waiting.js'
+import type { Semaphore } from './waiting.js'
 import type { Watchdogs } from './watchdog.js'
-
-/** A restore that has not moved on for so long is told of. It is given up after `stallTimeoutMs`. */
-const RESTORE_STILL_MS = 10_000
 
 export interface CopyContext<R, C> {
   readonly settings: Settings<R, C>
@@ -90,17 +74,10 @@ export class Copy<R, C> {
   readonly #applier: Applier<R, C>
   readonly #reader: LogReader<R, C>
   #assignment: Assignment
-  #phase: CopyHealth['phase'] = 'opening'
-  #inSync = false
-  #endedWith = 0
-  #error: KagamiError | undefined
-  /** The last barrier that was read, and the next index there. */
-  #began: { readonly incarnation: number; readonly epoch: number; readonly index: number } | undefined
   readonly #refusals: Refusals
-  /** Why it waits for its restore. */
-  #hindrance: KagamiError | undefined
-  /** Why the assignment is not followed. */
-  #contradiction: KagamiError | undefined
+  readonly #condition: CopyCondition<R, C>
+  readonly #calls: ReadCalls<R, C>
+  #endedWith = 0
 
   constructor(context: CopyContext<R, C>, assignment: Assignment) {
     const { settings, events } = context
@@ -128,7 +105,7 @@ export class Copy<R, C> {
       appendsInFlight: context.commitLog.appendsInFlight,
       log,
       readTo,
-      unheard: () => this.#unheard(),
+      unheard: () => this.#condition.unheard(),
       onRefused: (term, error) => this.#onRefused(term, error),
       onUnable: (error) => {
         if (this.#refusals.unable(error)) context.onChange(token)
@@ -140,7 +117,7 @@ export class Copy<R, C> {
       token,
       replicator: this.#replicator,
       state: () => this.#state,
-      failure: () => this.#error,
+      failure: () => this.#condition.error,
       notPrimary: (why) => this.#notPrimary(why),
     })
     this.#refusals = new Refusals({
@@ -158,10 +135,10 @@ export class Copy<R, C> {
       replicator: this.#replicator,
       events,
       assignment: () => this.#assignment,
-      contradicted: () => this.#contradiction !== undefined,
+      contradicted: () => this.#condition.contradicted,
       resting: () => this.#refusals.resting,
       state: () => this.#state,
-      running: () => this.#phase === 'running' && !signal.aborted,
+      running: () => this.#condition.phase === 'running' && !signal.aborted,
       member,
       leaseHeld: () => context.leaseHeld(),
       hooks: () => context.hooks(token),
@@ -176,8 +153,8 @@ export class Copy<R, C> {
       log,
       incarnation: () => incarnation,
       readTo,
-      unheard: () => this.#unheard(),
-      known: () => ({ incarnation: this.#assignment.incarnation, index: knownEntries(this.#assignment) }),
+      unheard: () => this.#condition.unheard(),
+      known: () => this.#condition.known,
       onLostTail,
       signal,
     })
@@ -199,6 +176,51 @@ export class Copy<R, C> {
       capture: () => this.#capture(),
       signal,
     })
+    const parts: CopyParts<R, C> = {
+      reader: () => this.#reader,
+      progress: this.#progress,
+      role: this.#role,
+      replicator: this.#replicator,
+      markers: this.#markers,
+      refusals: this.#refusals,
+      snapshotter: this.#snapshotter,
+    }
+    this.#condition = new CopyCondition(
+      {
+        token,
+        limits,
+        assignment: () => this.#assignment,
+        isSnapshotter: () => this.#isSnapshotter,
+        onSyncChange: (inSync) => {
+          if (inSync) events.emit('in-sync', { token, next: this.next as Position })
+          context.onChange(token)
+        },
+      },
+      parts,
+    )
+    this.#calls = new ReadCalls({
+      token,
+      maxWaiting: limits.maxWaiting,
+      progress: this.#progress,
+      markers: this.#markers,
+      condition: this.#condition,
+      deleted: () => this.#state.deleted,
+      signal,
+    })
+    const frames = new CopyFrames({
+      token,
+      parts,
+      condition: this.#condition,
+      applier: this.#applier,
+      settlement: this.#settlement,
+      calls: this.#calls,
+      events,
+      metrics,
+      onEnded: (incarnation) => this.ended(incarnation),
+      fail: (error, position) => this.#fail(error, position),
+      takeSnapshot: () => this.#scope.spawn('snapshot', () => this.#snapshotter.take()),
+      onChange: () => context.onChange(token),
+    })
     this.#reader = new LogReader(
       {
         token,
@@ -214,7 +236,7 @@ export class Copy<R, C> {
         assignment: () => this.#assignment,
         newMachine: () => this.#applier.make(),
       },
-      this.#listener(),
+      frames,
     )
   }
 
@@ -229,14 +251,15 @@ export class Copy<R, C> {
   /** The assignment has changed, and still gives this node a copy of this incarnation. */
   assign(assignment: Assignment): void {
     this.#assignment = assignment
-    this.#contradiction = undefined
+    this.#condition.contradiction(undefined)
     this.#role.evaluate()
   }
 
   /** Another log is named for this incarnation than this copy reads. It keeps what it has, and tells the controller; it writes nothing. */
   contradict(other: LogRef): void {
-    this.#contradiction = twoLogs(this.token, this.incarnation, this.#assignment.log.address, other.address)
-    this.#context.settings.seams.logger.error(this.#contradiction.message)
+    const error = twoLogs(this.token, this.incarnation, this.#assignment.log.address, other.address)
+    this.#condition.contradiction(error)
+    this.#context.settings.seams.logger.error(error.message)
     this.#role.evaluate()
   }
 
@@ -258,9 +281,9 @@ export class Copy<R, C> {
 
   /** This node is to hold no copy any more. Resolves when it is closed, which is after the log has settled what is pending. */
   async retire(): Promise<void> {
-    if (this.#phase !== 'failed') this.#phase = 'closing'
+    this.#condition.closing()
     this.#role.stepDown('the copy moves away')
-    this.#rejectReaders(noCopy(this.token))
+    this.#calls.reject(noCopy(this.token))
     if (this.#replicator.hasSealed && !this.#scope.signal.aborted) await this.#settlement.done()
     await this.close()
   }
@@ -271,7 +294,7 @@ export class Copy<R, C> {
     this.#replicator.close(stopped)
     this.#role.stopServing('the copy is closed')
     this.#settlement.closed(stopped)
-    this.#rejectReaders(stopped)
+    this.#calls.reject(stopped)
     if (this.#scope.signal.aborted) return this.#scope.settled()
     this.#scope.abort(stopped)
     await this.#reader.close()
@@ -282,12 +305,12 @@ export class Copy<R, C> {
   // What the application asks.
 
   get role(): Role {
-    return this.#phase === 'failed' ? 'failed' : this.#role.role
+    return this.#condition.role
   }
 
   /** Why it serves nothing, and never will; undefined: it has not failed. */
   get failure(): KagamiError | undefined {
-    return this.#phase === 'failed' ? copyFailed(this.token, this.#error) : undefined
+    return this.#condition.failure
   }
 
   /** The log takes nothing of this copy, as far as is known: it has refused it for good, or failed for long. Another that can write keeps the token meanwhile. */
@@ -300,8 +323,7 @@ export class Copy<R, C> {
   }
 
   get next(): Position | undefined {
-    if (this.#phase === 'opening' || this.#phase === 'restoring') return undefined
-    return { incarnation: this.#state.incarnation, index: this.#progress.applied }
+    return this.#condition.next
   }
 
   get lag(): Lag {
@@ -311,7 +333,7 @@ export class Copy<R, C> {
   get machine(): StateMachine<R, C> {
     if (this.failure !== undefined) throw this.failure
     const { machine } = this.#applier
-    if (machine === undefined || this.#phase !== 'running') throw noCopy(this.token)
+    if (machine === undefined || this.#condition.phase !== 'running') throw noCopy(this.token)
     return machine
   }
 
@@ -326,83 +348,21 @@ export class Copy<R, C> {
   }
 
   waitFor(position: Position, signal: AbortSignal | undefined): Promise<void> {
-    const unable = this.#unableToRead()
-    if (unable !== undefined) return Promise.reject(unable)
-    const { next } = this
-    if (next !== undefined && comparePositions(next, position) > 0) return Promise.resolve()
-    const { maxWaiting } = this.#context.settings.limits
-    if (this.#progress.waiting >= maxWaiting) return Promise.reject(overloaded(this.token, 'waitFor', maxWaiting))
-    return until(this.#progress.wait(position), signal)
+    return this.#calls.waitFor(position, signal)
   }
 
-  async sync(signal: AbortSignal | undefined): Promise<void> {
-    const unable = this.#unableToRead()
-    if (unable !== undefined) throw unable
-    signal?.throwIfAborted()
-    return until(this.#markers.wait(), signal)
+  sync(signal: AbortSignal | undefined): Promise<void> {
+    return this.#calls.sync(signal)
   }
 
   // What others are told.
 
   report(): CopyReport {
-    this.#refreshInSync()
-    const began = this.#began
-    return {
-      token: this.token,
-      incarnation: this.#state.incarnation,
-      epoch: this.#state.epoch,
-      nextIndex: this.#progress.applied,
-      // It may have been restored over later barriers.
-      ...(began !== undefined && compareEpochs(began, this.#state) === 0 ? { epochBegan: began.index } : {}),
-      reached: { incarnation: this.#state.incarnation, index: this.#progress.applied },
-      phase: this.#phase === 'failed' || this.#phase === 'running' ? this.#phase : 'restoring',
-      inSync: this.#inSync,
-      cutOff: this.#progress.cutOff,
-      snapshotFails: this.#snapshotter.error !== undefined,
-      serving: this.#role.servingEpoch,
-      appendsFail: this.#replicator.live !== undefined && this.#replicator.lastingTrouble !== undefined,
-      seen: this.#role.refusal,
-      error: (this.#error ?? this.#hindrance ?? this.#refusals.error)?.code ?? null,
-    }
+    return this.#condition.report()
   }
 
   health(): CopyHealth {
-    const newest = this.#snapshotter.newest
-    return {
-      token: this.token,
-      role: this.role,
-      phase: this.#phase,
-      epoch: this.epoch,
-      next: this.next,
-      lag: this.lag,
-      error: this.#error ?? this.#contradiction ?? this.#hindrance,
-      snapshot: newest && { id: newest.id, nextIndex: newest.nextIndex, takenAtMs: newest.takenAtMs },
-      snapshotError: this.#isSnapshotter ? this.#snapshotter.error : undefined,
-      readError: this.#readError(),
-      appendError: this.#replicator.trouble ?? this.#markers.trouble ?? this.#refusals.error,
-      ignored: this.#reader.ignored,
-    }
-  }
-
-  /** Why it does not come on, where that has lasted. What is told as its error is not told twice. */
-  #readError(): KagamiError | undefined {
-    const { token } = this
-    const { stillMs, trouble } = this.#reader
-    const { boundMs } = this.#progress
-    const restoreMs = Math.max(boundMs, Math.min(RESTORE_STILL_MS, this.#context.settings.limits.stallTimeoutMs))
-    if (this.#phase === 'running' && stillMs >= boundMs) return unheard(token, stillMs, trouble)
-    if (this.#phase === 'opening' && stillMs >= boundMs)
-      return unopenable(token, this.#assignment.log.address, stillMs, trouble)
-    if (this.#phase === 'restoring' && stillMs >= restoreMs && this.#hindrance === undefined)
-      return restoreStalled(token, stillMs, trouble)
-    return undefined
-  }
-
-  /** What a call is refused with that this copy could not tell the outcome of. */
-  #unheard(): KagamiError | undefined {
-    const { stillMs, trouble } = this.#reader
-    const patienceMs = Math.max(this.#context.settings.limits.appendTimeoutMs, this.#progress.boundMs)
-    return stillMs < patienceMs ? undefined : deaf(this.token, unheard(this.token, stillMs, trouble))
+    return this.#condition.health()
   }
 
   get assignment(): Assignment {
@@ -418,148 +378,10 @@ export class Copy<R, C> {
     return this.#reader.state
   }
 
-  // What the reader tells.
-
-  #listener(): LogListener<R, C> {
-    return {
-      onRestoring: () => this.#onRestoring(),
-      onHindered: (cause) => {
-        this.#hindrance = restoreHindered(this.token, cause)
-        this.#context.onChange(this.token)
-      },
-      onRestored: (restored, tookMs) => this.#onRestored(restored, tookMs),
-      onReading: () => {
-        this.#markers.pump()
-        this.#replicator.pump()
-      },
-      onOpened: (frame) => this.#onOpened(frame),
-      onBarrier: (frame) => this.#onBarrier(frame),
-      onBarrierIgnored: (frame) => this.#onBarrierIgnored(frame),
-      onData: (frame) => this.#onData(frame),
-      onMarker: (nonce) => this.#onMarker(nonce),
-      onPause: () => this.#replicator.progressed(),
-      onBatchEnd: () => this.#onBatchEnd(),
-      onUnreadable: (error) => this.#fail(error, undefined),
-      failed: () => this.#phase === 'failed',
-      done: () => this.#phase === 'failed' && !this.#replicator.hasSealed,
-    }
-  }
-
-  #onRestoring(): void {
-    if (this.#phase === 'opening' || this.#phase === 'running') this.#phase = 'restoring'
-    this.#progress.restart(this.#progress.applied)
-    this.#role.stopServing('the copy is being restored')
-    this.#context.onChange(this.token)
-  }
-
-  #onRestored(restored: RestoredCopy<R, C>, tookMs: number): void {
-    const { token } = this
-    const { settings, events } = this.#context
-    this.#hindrance = undefined
-    this.#applier.use(restored.machine)
-    this.#snapshotter.restored(restored.snapshot)
-    if (this.#phase === 'restoring') this.#phase = 'running'
-    this.#settlement.jumped(restored.overtaken)
-    this.#markers.jumped()
-    this.#wakeReaders()
-    const next = { incarnation: restored.state.incarnation, index: this.#progress.applied }
-    settings.seams.metrics.observe('kagami_restore_ms', tookMs, { token })
-    events.emit('restored', { token, snapshot: restored.snapshot?.id, next, tookMs })
-    this.#role.evaluate()
-  }
-
-  #onBatchEnd(): void {
-    this.#refreshInSync()
-    this.#replicator.progressed()
-    if (this.#snapshotter.due()) this.#scope.spawn('snapshot', () => this.#snapshotter.take())
-  }
-
-  #refreshInSync(): void {
-    const inSync = this.#phase === 'running' && this.#progress.inSync
-    if (inSync === this.#inSync) return
-    this.#inSync = inSync
-    if (inSync) this.#context.events.emit('in-sync', { token: this.token, next: this.next as Position })
-    this.#context.onChange(this.token)
-  }
-
-  #onOpened(frame: OpenFrame): void {
-    this.#applier.use(this.#applier.make())
-    this.#progress.applied = 0
-    this.#settlement.superseded()
-    this.#wakeReaders()
-    if (frame.deleted) {
-      this.ended(frame.incarnation)
-      this.#rejectReaders(unknownToken(this.token))
-    }
-    this.#role.evaluate()
-    this.#context.onChange(this.token)
-  }
-
-  #onBarrier(frame: BarrierFrame): void {
-    const { incarnation, epoch, nextIndex } = this.#state
-    this.#began = { incarnation, epoch, index: nextIndex }
-    this.#settlement.superseded()
-    const own = this.#replicator.terms.find((term) => term.term === frame.term)
-    if (own !== undefined && this.#holds(this.#role.known)) {
-      this.#refusals.reached()
-      this.#replicator.serve(own, this.#state)
-    }
-    this.#role.evaluate()
-  }
-
-  /** The barrier of a promotion lost against one that was there before it: this member must be given a higher epoch. */
-  #onBarrierIgnored(frame: BarrierFrame): void {
-    const own = this.#replicator.terms.find((term) => term.term === frame.term)
-    if (own === undefined || own.phase !== 'barrier') return
-    this.#settlement.outrun(own)
-    this.#role.evaluate()
-  }
-
-  #onMarker(nonce: bigint): void {
-    const known = this.#markers.known(nonce)
-    if (known !== undefined && this.#holds(known)) this.#markers.read(nonce)
-  }
-
-  /**
-   * Whether the log holds up to here what was known of it. To be asked where this copy reads what it has itself appended afterwards: whatever comes
-   * before that, it has read. Else the copy fails.
-   */
-  #holds(known: Position): boolean {
-    const { incarnation, nextIndex } = this.#state
-    if (comparePositions({ incarnation, index: nextIndex }, known) >= 0) return true
-    this.#fail(lostEntries(this.token, nextIndex, known), undefined)
-    return false
-  }
-
-  #onData(frame: DataFrame): void {
-    const own = this.#replicator.counted(frame.term, frame.firstSeq)
-    if (this.#phase === 'failed') this.#settlement.unapplied(own)
-    else this.#apply(frame, own)
-    if (own.length > 0) {
-      this.#refusals.over()
-      this.#settlement.check()
-    }
-  }
-
-  #apply(frame: DataFrame, own: readonly PendingEntry[]): void {
-    const { level, nextIndex } = this.#state
-    const failure = this.#applier.apply(frame, level, own)
-    if (failure === undefined) {
-      this.#progress.advance(nextIndex, frame.timeMs)
-      this.#snapshotter.applied(frame.count, frame.body.length)
-      return this.#wakeReaders()
-    }
-    const { error, position, at } = failure
-    this.#progress.applied = position.index
-    this.#fail(error, position)
-    rejectAll(own.slice(at, at + 1), error)
-    this.#settlement.unapplied(own.slice(at + 1))
-  }
-
   // Snapshots.
 
   #maySnapshot(): boolean {
-    if (this.#phase !== 'running' || this.#reader.base === undefined || this.#state.deleted) return false
+    if (this.#condition.phase !== 'running' || this.#reader.base === undefined || this.#state.deleted) return false
     return this.#isSnapshotter && this.#context.member() !== undefined
   }
 
@@ -597,45 +419,23 @@ export class Copy<R, C> {
   #fail(error: KagamiError, position: Position | undefined): void {
     if (this.#scope.signal.aborted) return
     // It had failed before, and read on to learn what becomes of its entries: now it can't.
-    if (this.#phase === 'failed') return this.#settlement.unreadable(error)
+    if (this.#condition.phase === 'failed') return this.#settlement.unreadable(error)
     const { settings, events } = this.#context
-    this.#phase = 'failed'
-    this.#error = error
-    this.#inSync = false
+    this.#condition.failed(error)
     settings.seams.logger.error(`the copy of '${this.token}' on this node has failed and serves nothing`, { error })
     const failed = copyFailed(this.token, error)
     this.#replicator.close(failed)
     // What `apply` refused is in the log all the same, and the log still says how the rest ends. Any other failure ends the reading.
     if (position === undefined) this.#settlement.unreadable(error)
     this.#role.stopServing('the copy has failed')
-    this.#rejectReaders(failed)
+    this.#calls.reject(failed)
     events.emit('failed', { token: this.token, error, position })
     this.#context.onChange(this.token)
-  }
-
-  #wakeReaders(): void {
-    if (this.#phase === 'running') this.#progress.wake(this.next as Position)
-  }
-
-  #rejectReaders(error: KagamiError): void {
-    this.#progress.rejectWaiters(error)
-    this.#markers.fail(error)
-  }
-
-  #unableToRead(): KagamiError | undefined {
-    if (this.failure !== undefined) return this.failure
-    if (this.#phase === 'closing' || this.#scope.signal.aborted) return noCopy(this.token)
-    return this.#state.deleted ? unknownToken(this.token) : undefined
   }
 
   #notPrimary(why: string): KagamiError {
     return notPrimary(this.token, why, this.#context.primaryElsewhere(this.token))
   }
-}
-
-/** Waits with a signal, and leaves nothing in the queue behind. */
-function until({ reached, forget }: Waiting, signal: AbortSignal | undefined): Promise<void> {
-  return orAborted(reached, signal).finally(forget)
 }
 
 /** What a frame may hold in the log's largest record. */
