@@ -5,28 +5,20 @@
 import { crc32 } from 'node:zlib'
 import type { Placement } from '../contract/index.js'
 import { compareEpochs } from './admission.js'
-import { knownEntries, type Assignment, type CopyReport, type Spec } from './documents.js'
+import { calm, type ClusterView } from './cluster-view.js'
+import {
+  cannotWrite,
+  inSync,
+  isHindered,
+  isOnItsWay,
+  isUsable,
+  lostFrom,
+  lostHistory,
+  takesOver,
+  wouldLose,
+} from './copy-fitness.js'
+import { knownEntries, type Assignment, type Spec } from './documents.js'
 import { withWishes } from './lost-specs.js'
-
-/** A node as the controller sees it: alive, or lost and within its grace period. */
-export interface NodeView {
-  readonly node: string
-  /** Undefined while lost. */
-  readonly member: string | undefined
-  readonly zone: string | null
-  readonly capacity: number
-  readonly draining: 'no' | 'leaving' | 'drain'
-}
-
-export interface ClusterView {
-  readonly nodes: ReadonlyMap<string, NodeView>
-  /** What the node's live member reports of its copy. */
-  report(node: string, token: string): CopyReport | undefined
-  /** The most entries that any node has told of, also one that is gone; 0: none. */
-  reached(token: string, incarnation: number): number
-  /** Whether the node's copy is not in sync, and has not come on for so long that nothing waits for it (engine/restore-places.ts). */
-  stalled(node: string, token: string): boolean
-}
 
 /** Counts that the steps of several tokens share within one round; the steps keep them up to date. */
 export interface RoundCounts {
@@ -125,42 +117,6 @@ function withPrimary(
   }
 }
 
-/** Whether a copy lives but has lost its log, or can't be restored because its node does not reach the snapshots. */
-function isHindered(view: ClusterView, node: string, token: string): boolean {
-  const report = view.report(node, token)
-  return report !== undefined && (report.cutOff || (report.phase === 'restoring' && report.error !== null))
-}
-
-/** Whether a copy has told that the log takes nothing of it, and not yet that it takes something again: it reads on, and would serve nothing as the primary. */
-function cannotWrite(view: ClusterView, node: string, token: string): boolean {
-  const report = view.report(node, token)
-  return report?.phase === 'running' && report.error !== null
-}
-
-/** Whether the primary would only lose by going there: it can write where it is, and could not there. */
-function wouldLose(node: string, { token, primary }: Assignment, view: ClusterView): boolean {
-  return primary !== null && cannotWrite(view, node, token) && !cannotWrite(view, primary.node, token)
-}
-
-/** Whether a replica is better off than a primary that is hindered: in sync; or on its way to be, where the primary is not there either. */
-function takesOver(node: string, primary: string, assignment: Assignment, view: ClusterView): boolean {
-  const { token, replicas } = assignment
-  if (!replicas.includes(node) || view.report(node, token) === undefined || isHindered(view, node, token)) return false
-  return inSync(view, node, assignment) || view.report(primary, token)?.phase === 'restoring'
-}
-
-/** Whether a node can be made the primary: it lives, its copy has not failed, and it has come as far as is known of a log that has lost a tail. */
-function isUsable(
-  node: string,
-  { token, incarnation }: Assignment,
-  view: ClusterView,
-  lost: number | undefined,
-): boolean {
-  const report = view.report(node, token)
-  if (view.nodes.get(node)?.member === undefined || report?.phase === 'failed') return false
-  return lost === undefined || (report?.incarnation === incarnation && report.nextIndex >= lost)
-}
-
 /**
  * Copies that nothing hinders first, then those that can write, then those in sync, then by how much they have applied; without any usable copy, any member that
  * could restore one.
@@ -191,45 +147,6 @@ function choosePrimary(assignment: Assignment, input: StepInput, mayBe: (node: s
     nodes.filter(usable).sort((a, b) => compareRanks(rank(b), rank(a)) || (a < b ? -1 : 1))[0]
   const planned = target === undefined ? [] : [target.primary, ...target.replicas].filter((node) => node !== null)
   return best(copiesOf(assignment)) ?? planned.filter(usable)[0] ?? best([...view.nodes.keys()])
-}
-
-/**
- * How far copies had come that find that the log no longer holds, or contradicts, what they have applied; undefined: there is none. That is the log's fault and not theirs, so what
- * has come less far must not be made the primary: what it would acknowledge takes the places of what was acknowledged before.
- */
-function lostFrom(assignment: Assignment, view: ClusterView): number | undefined {
-  const { token, incarnation } = assignment
-  let lost: number | undefined
-  for (const node of view.nodes.keys()) {
-    const report = view.report(node, token)
-    if (report?.phase !== 'failed' || report.incarnation !== incarnation) continue
-    if (report.error !== 'KAGAMI_LOG_LOST_TAIL' && report.error !== 'KAGAMI_LOG_DIVERGED') continue
-    lost = Math.max(lost ?? knownEntries(assignment), report.nextIndex)
-  }
-  return lost
-}
-
-/** What a copy fails with that does not find in its log what should be there. */
-const LOG_LOST: readonly (string | null)[] = ['KAGAMI_LOG_LOST_TAIL', 'KAGAMI_LOG_DIVERGED', 'KAGAMI_LOG_GAP']
-
-/**
- * Two copies that prove that the log has lost what was in it, and that another history has taken the place: the first had applied more, in earlier epochs, than the other
- * found before the barrier of its own. Whatever is wrong with the first one, it had applied that; and in a whole log all of it comes before a barrier that it has not come to.
- */
-export function lostHistory(
-  { token, incarnation }: Assignment,
-  view: ClusterView,
-): { readonly node: string; readonly other: string } | undefined {
-  for (const node of view.nodes.keys()) {
-    const failed = view.report(node, token)
-    if (failed?.phase !== 'failed' || failed.incarnation !== incarnation || !LOG_LOST.includes(failed.error)) continue
-    for (const other of view.nodes.keys()) {
-      const report = view.report(other, token)
-      if (report?.incarnation !== incarnation || report.epochBegan === undefined) continue
-      if (report.epoch > failed.epoch && report.epochBegan < failed.nextIndex) return { node, other }
-    }
-  }
-  return undefined
 }
 
 function handOver(assignment: Assignment, input: StepInput): Assignment {
@@ -350,12 +267,6 @@ export function holdsForOwner(spec: Spec): boolean {
   return spec.primary === 'self' && spec.failover === 'hold'
 }
 
-/** Whether no node is within its grace period: only then are copies moved for evenness. */
-export function calm(view: ClusterView): boolean {
-  for (const node of view.nodes.values()) if (node.member === undefined) return false
-  return true
-}
-
 /** The nodes that hold a copy, sorted. */
 export function copiesOf(assignment: Assignment): string[] {
   const { primary, replicas } = assignment
@@ -378,23 +289,6 @@ export function countRound(assignments: Iterable<Assignment>, view: ClusterView)
     }
   }
   return counts
-}
-
-/** Whether a copy is yet to be in sync, and may be before long. What is stuck does not count: a few such tokens would keep all others from the node. */
-function isOnItsWay(view: ClusterView, node: string, assignment: Assignment): boolean {
-  const { token } = assignment
-  const report = view.report(node, token)
-  if (report?.phase === 'failed' || (report?.phase === 'restoring' && report.error !== null)) return false
-  // One that is being restored has not looked at its log yet: that says nothing.
-  if (report?.phase === 'running' && report.cutOff) return false
-  return !inSync(view, node, assignment) && !view.stalled(node, token)
-}
-
-function inSync(view: ClusterView, node: string, assignment: Assignment): boolean {
-  const report = view.report(node, assignment.token)
-  return (
-    report !== undefined && report.inSync && report.phase === 'running' && report.incarnation === assignment.incarnation
-  )
 }
 
 function placed(target: Placement): string[] {

@@ -3,7 +3,8 @@
  * are not in sync.
  */
 import type { Clock } from '../contract/index.js'
-import { copiesOf, type ClusterView, type NodeView } from '../engine/assignment-steps.js'
+import { copiesOf } from '../engine/assignment-steps.js'
+import type { ClusterView, NodeView } from '../engine/cluster-view.js'
 import { isStalled, lookedAt, type Attempt } from '../engine/restore-places.js'
 import type { AssignmentTable } from './assignment-table.js'
 import type { CopyReports } from './copy-reports.js'

@@ -14,14 +14,9 @@ import {
   type Session,
   type SnapshotStore,
 } from '../contract/index.js'
-import {
-  askedPrimary,
-  countRound,
-  lostHistory,
-  nextStep,
-  pinnedPrimary,
-  type ClusterView,
-} from '../engine/assignment-steps.js'
+import { askedPrimary, countRound, nextStep, pinnedPrimary } from '../engine/assignment-steps.js'
+import type { ClusterView } from '../engine/cluster-view.js'
+import { lostHistory } from '../engine/copy-fitness.js'
 import { specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { AssignmentTable, deposed, type Ruler } from './assignment-table.js'
 import { ClusterViews } from './cluster-views.js'

@@ -3,7 +3,8 @@
  * and again where it fails. What is done is in token-lifecycle.ts.
  */
 import { isKagamiError, type Seams } from '../contract/index.js'
-import { heal, type ClusterView } from '../engine/assignment-steps.js'
+import { heal } from '../engine/assignment-steps.js'
+import type { ClusterView } from '../engine/cluster-view.js'
 import { generationOf, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import type { AssignmentTable } from './assignment-table.js'
 import type { CopyReports } from './copy-reports.js'

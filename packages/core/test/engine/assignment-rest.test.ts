@@ -2,14 +2,8 @@
 import { evenPlacement } from '@kagami/placement-even'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  countRound,
-  nextStep,
-  askedPrimary,
-  pinnedPrimary,
-  type ClusterView,
-  type NodeView,
-} from '../../src/engine/assignment-steps.js'
+import { countRound, nextStep, askedPrimary, pinnedPrimary } from '../../src/engine/assignment-steps.js'
+import type { ClusterView, NodeView } from '../../src/engine/cluster-view.js'
 import type { Assignment, CopyReport, Spec } from '../../src/engine/documents.js'
 import { NEW, REPORT, SPEC } from './scenario.js'
 import { forAll } from './support.js'

@@ -1,8 +1,8 @@
 /** The controller's steps: scenarios/*.txt, where each title is the promise. "New copies first, hand over to in-sync copies, drop the old copy last". */
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { assignsCopy, calm, copiesOf, countRound, pinnedPrimary } from '../../src/engine/assignment-steps.js'
-import type { ClusterView, NodeView } from '../../src/engine/assignment-steps.js'
+import { assignsCopy, copiesOf, countRound, pinnedPrimary } from '../../src/engine/assignment-steps.js'
+import { calm, type ClusterView, type NodeView } from '../../src/engine/cluster-view.js'
 import type { Assignment, CopyReport } from '../../src/engine/documents.js'
 import { NEW, played, REPORT, scenariosIn, SPEC } from './scenario.js'
 

@@ -6,7 +6,6 @@ import { expect } from 'vitest'
 import type { Placement } from '../../src/contract/index.js'
 import { compareEpochs } from '../../src/engine/admission.js'
 import {
-  calm,
   copiesOf,
   countRound,
   holdsForOwner,
@@ -14,7 +13,7 @@ import {
   askedPrimary,
   pinnedPrimary,
 } from '../../src/engine/assignment-steps.js'
-import type { ClusterView, NodeView } from '../../src/engine/assignment-steps.js'
+import { calm, type ClusterView, type NodeView } from '../../src/engine/cluster-view.js'
 import type { Assignment, CopyReport, Spec } from '../../src/engine/documents.js'
 import { NEW, REPORT, SPEC } from './scenario.js'
 import type { Tally } from './support.js'

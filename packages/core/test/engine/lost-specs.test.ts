@@ -1,6 +1,7 @@
 /** What an assignment says of the wishes that it was made by. */
 import { expect, test } from 'vitest'
-import { countRound, nextStep, type ClusterView } from '../../src/engine/assignment-steps.js'
+import { countRound, nextStep } from '../../src/engine/assignment-steps.js'
+import type { ClusterView } from '../../src/engine/cluster-view.js'
 import type { Assignment, Spec } from '../../src/engine/documents.js'
 import { specOf, withWishes } from '../../src/engine/lost-specs.js'
 import { NEW, SPEC } from './scenario.js'

@@ -4,7 +4,7 @@
  */
 import type { Placement } from '../../src/contract/index.js'
 import { copiesOf, nextStep } from '../../src/engine/assignment-steps.js'
-import type { NodeView } from '../../src/engine/assignment-steps.js'
+import type { NodeView } from '../../src/engine/cluster-view.js'
 import { knownEntries, type Assignment, type CopyReport, type Spec } from '../../src/engine/documents.js'
 import { withWishes } from '../../src/engine/lost-specs.js'
 
