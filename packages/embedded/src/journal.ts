@@ -226,7 +226,7 @@ export class Journal {
   async #write(batch: readonly QueuedAppend[]): Promise<void> {
     let waiting = batch
     for (let attempt = 0; waiting.length > 0; attempt++) {
-      if (attempt === maxAttempts) throw new Error(`records can't be read back after ${attempt} writes`)
+      if (attempt === maxAttempts) throw outrun(this.chain.folder, attempt)
       if (this.#unsure) await this.#tail.advance()
       this.#unsure = true
       const offsets = await this.#atTail(() => this.#writeOnce(waiting))
@@ -347,6 +347,14 @@ export class Journal {
       throw logError(this.chain.folder, error)
     }
   }
+}
+
+function outrun(folder: string, attempts: number): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_UNAVAILABLE',
+    `what was appended to ${folder} did not count ${attempts} times, because other processes have ended the log's file just before: append it again`,
+    { retryable: true },
+  )
 }
 
 function unlessFull(error: unknown): void {

@@ -11,21 +11,21 @@ import type { LogStore } from '../src/store.js'
 import { testFolder } from './support.js'
 import { identity } from './written-logs.js'
 
-/** Lets something happen just before a file is used for the n-th time from now on. */
+/** Lets something happen just before a file is used for a certain time from now on. */
 class InterruptedFiles extends OpenFiles {
   uses = 0
-  #at = 0
+  #at: (use: number) => boolean = () => false
   #happens: (segment: Segment) => Promise<void> = () => Promise.resolve()
 
-  before(use: number, happens: (segment: Segment) => Promise<void>): void {
+  before(at: (use: number) => boolean, happens: (segment: Segment) => Promise<void>): void {
     this.uses = 0
-    this.#at = use
+    this.#at = at
     this.#happens = happens
   }
 
   override async use<T>(segment: Segment, task: (fd: number) => Promise<T>): Promise<T> {
     this.uses += 1
-    if (this.uses === this.#at) await this.#happens(segment)
+    if (this.#at(this.uses)) await this.#happens(segment)
     return super.use(segment, task)
   }
 }
@@ -97,13 +97,16 @@ for (const [name, call] of calls) {
         await own.append(large)
         await other.append(text('unseen'))
         let happened = false
-        own.files.before(use, async (segment) => {
-          happened = true
-          await other.append(large)
-          await other.journal.truncate(Number.MAX_SAFE_INTEGER)
-          expect(other.journal.chain.segments.map(({ base }) => base)).not.toContain(segment.base)
-          if (closed) own.files.forget(segment)
-        })
+        own.files.before(
+          (at) => at === use,
+          async (segment) => {
+            happened = true
+            await other.append(large)
+            await other.journal.truncate(Number.MAX_SAFE_INTEGER)
+            expect(other.journal.chain.segments.map(({ base }) => base)).not.toContain(segment.base)
+            if (closed) own.files.forget(segment)
+          },
+        )
         const acknowledged = await call(own)
         if (!happened) break
         interruptions += 1
@@ -119,3 +122,26 @@ for (const [name, call] of calls) {
     })
   }
 }
+
+it('refuses for now what others have sealed the file before, again and again', async () => {
+  const [own, other] = (await processes(2)) as [Process, Process]
+  let seals = 0
+  // A write, and then a look at the file that was sealed, and one at the next.
+  own.files.before(
+    (use) => use % 3 === 1,
+    async () => {
+      seals += 1
+      await other.append(large)
+      await other.journal.truncate(Number.MAX_SAFE_INTEGER)
+    },
+  )
+  const refused = expect(own.append(text('refused'))).rejects
+  await refused.toMatchObject({ code: 'KAGAMI_LOG_UNAVAILABLE', retryable: true })
+  expect(seals).toBe(8)
+  own.files.before(
+    () => false,
+    () => Promise.resolve(),
+  )
+  const offset = await own.append(text('taken'))
+  expect([...(await readAnew(other))]).toEqual([[offset, 'taken']])
+})
