@@ -56,6 +56,8 @@ export class MarkerQueue {
   readonly #trouble: LogTrouble
   #next = new Set<Waiter>()
   #underWay: Marker | undefined
+  /** While someone waits for the log to be opened. */
+  #look: { cancel(): void } | undefined
 
   constructor(context: MarkerContext) {
     this.#context = context
@@ -115,8 +117,9 @@ export class MarkerQueue {
 
   /** Sends a marker if someone waits and the log is open. */
   pump(): void {
+    if (this.#underWay !== undefined || this.#next.size === 0) return
     const log = this.#context.log()
-    if (log === undefined || this.#underWay !== undefined || this.#next.size === 0) return
+    if (log === undefined) return this.#awaitLog()
     const { token, clock, random } = this.#context
     const nonce = random.uint64()
     const incarnation = this.#context.incarnation()
@@ -124,6 +127,17 @@ export class MarkerQueue {
     this.#underWay = { nonce, bytes, known: this.#context.known(), waiters: this.#next, timer: undefined }
     this.#next = new Set()
     this.#append(log, this.#underWay, 0)
+  }
+
+  /** It is pumped when reading begins. Where the log never opens, somebody must look whether to wait for it any longer. */
+  #awaitLog(): void {
+    const unheard = this.#context.unheard()
+    if (unheard !== undefined) return this.fail(unheard)
+    const { clock, limits, signal } = this.#context
+    this.#look ??= clock.timer(limits.retryMs.longest, () => {
+      this.#look = undefined
+      if (!signal.aborted) this.pump()
+    })
   }
 
   #append(log: TokenLog, marker: Marker, failures: number): void {

@@ -20,7 +20,7 @@ class Log {
 }
 
 function queueOver(
-  { log }: Log,
+  opened: { readonly log: TokenLog | undefined },
   maxWaiting = 10,
   appendTimeoutMs = 60_000,
   unheard: () => KagamiError | undefined = () => undefined,
@@ -30,7 +30,7 @@ function queueOver(
     clock: systemClock(),
     random: systemRandom(),
     limits: { retryMs: { first: 5, longest: 20 }, appendTimeoutMs, maxWaiting },
-    log: () => log,
+    log: () => opened.log,
     incarnation: () => 1,
     readTo: () => 0n,
     unheard,
@@ -109,4 +109,27 @@ test('while the read loop hears nothing, who waits is refused, and nothing is ap
   const again = queue.wait().reached
   queue.read(log.nonces.at(-1) as bigint)
   await again
+})
+
+test('who waits on a copy whose log never opens is refused, once it has not for too long; and one that opens is used', async () => {
+  const silence = new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'nothing is heard', { retryable: true })
+  const unopened: { log: TokenLog | undefined } = { log: undefined }
+  let heard: KagamiError | undefined
+  const queue = queueOver(unopened, 10, 60_000, () => heard)
+  const waits = queue.wait().reached
+  let over = false
+  const refused = expect(waits.finally(() => (over = true))).rejects.toBe(silence)
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  expect(over).toBe(false)
+  heard = silence
+  await refused
+  await expect(queue.wait().reached).rejects.toBe(silence)
+  heard = undefined
+  const { which } = ended(queue.wait().reached)
+  const opened = new Log()
+  unopened.log = opened.log
+  await eventually(() => opened.nonces.length === 1, 'a marker is appended')
+  queue.read(opened.nonces[0] as bigint)
+  await turn()
+  expect([...which]).toEqual([0])
 })
