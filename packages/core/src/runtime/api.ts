@@ -89,7 +89,7 @@ export interface SnapshotOptions {
   readonly everyMs?: number
   /** Verified snapshots that are kept. At least 2. @default 2 */
   readonly keep?: number
-  /** Snapshots that this node persists at once. @default 2 */
+  /** Snapshots that this node persists at once, besides at most eight that stand still for longer than two seconds. @default 2 */
   readonly atOnce?: number
 }
 

@@ -35,7 +35,7 @@ import { Scope } from './scope.js'
 import { Settlement } from './settlement.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
-import type { Semaphore } from './waiting.js'
+import type { Turns } from './turns.js'
 import type { Watchdogs } from './watchdog.js'
 
 export interface CopyContext<R, C> {
@@ -44,9 +44,9 @@ export interface CopyContext<R, C> {
   readonly store: SnapshotStore
   readonly events: Events
   readonly verified: VerifiedRecord
-  readonly snapshotPlaces: Semaphore
+  readonly snapshotTurns: Turns
   readonly listings: Listings
-  readonly restorePlaces: Semaphore
+  readonly restoreTurns: Turns
   readonly watchdogs: Watchdogs
   /** This node's member; undefined while it has no session. */
   member(): string | undefined
@@ -163,7 +163,7 @@ export class Copy<R, C> {
       member: () => member() ?? settings.node.id,
       store: context.store,
       verified: context.verified,
-      places: context.snapshotPlaces,
+      turns: context.snapshotTurns,
       cadence: settings.cadence,
       keep: settings.keep,
       stallTimeoutMs: limits.stallTimeoutMs,
@@ -229,7 +229,7 @@ export class Copy<R, C> {
         commitLog: context.commitLog,
         store: context.store,
         listings: context.listings,
-        restorePlaces: context.restorePlaces,
+        restoreTurns: context.restoreTurns,
         watchdogs: context.watchdogs,
         progress: this.#progress,
         events,

@@ -21,10 +21,11 @@ import {
   openIncarnation,
   type LifecycleContext,
 } from './token-lifecycle.js'
-import { backoffMs, Semaphore, sleep } from './waiting.js'
+import { Turns, type TurnLimits } from './turns.js'
+import { backoffMs, sleep } from './waiting.js'
 
-/** Pieces of work of one kind at once. */
-const AT_ONCE = 32
+/** Pieces of work of one kind at once. Those that a log or a store does not answer cost little. */
+const TURNS: TurnLimits = { atOnce: 32, lent: 64, stillMs: 2_000 }
 /** Between two looks for a newer incarnation of one token. */
 const SEEK_MS = 5_000
 /** So long each answer may take where a token waits for its primary meanwhile. */
@@ -46,17 +47,13 @@ export interface LifecycleWorkContext {
   onDone(): void
 }
 
-/** A look is what a token's primary waits for: its calls are brief. */
-type Kind = 'creation' | 'removal' | 'look'
+/** A look is what a token's primary waits for: its calls are brief. Nobody waits for what is cleaned up. */
+type Kind = 'creation' | 'removal' | 'cleaning' | 'look'
 
 export class LifecycleWork {
   readonly #context: LifecycleWorkContext
   /** Apart from each other: calls of a log or a store that hang hold their places for long. */
-  readonly #places: Readonly<Record<Kind, Semaphore>> = {
-    creation: new Semaphore(AT_ONCE),
-    removal: new Semaphore(AT_ONCE),
-    look: new Semaphore(AT_ONCE),
-  }
+  readonly #turns: Readonly<Record<Kind, Turns>>
   readonly #busy = new Set<string>()
   /** Logs that were given to tokens whose assignments are yet to be written. */
   readonly #reserved = new Set<string>()
@@ -70,6 +67,8 @@ export class LifecycleWork {
 
   constructor(context: LifecycleWorkContext) {
     this.#context = context
+    const turns = (): Turns => new Turns(context.seams.clock, TURNS)
+    this.#turns = { creation: turns(), removal: turns(), cleaning: turns(), look: turns() }
   }
 
   /** A round begins: what the last one has seen is out of date. */
@@ -111,7 +110,7 @@ export class LifecycleWork {
         return true
       case 'deleted':
         // Copies that still settle what was pending read the log to its end first.
-        if (this.#holders(token).length === 0) this.#begin('removal', token, (context) => cleanUp(context, assignment))
+        if (this.#holders(token).length === 0) this.#begin('cleaning', token, (context) => cleanUp(context, assignment))
         return true
     }
   }
@@ -190,8 +189,8 @@ export class LifecycleWork {
     this.#busy.add(token)
     scope.spawn(`work on '${token}'`, async (signal) => {
       const next = await this.#untilDone(token, signal, async () => {
-        const release = await this.#places[kind].acquire(signal)
-        return work({ log, store, clock, signal }).finally(release)
+        const turn = await this.#turns[kind].begin(signal)
+        return work({ log, store, clock, signal }).finally(() => turn.end())
       })
       if (next !== undefined) {
         // By itself: a creation that were begun anew whenever it can't be written would be given one log after another.

@@ -30,7 +30,8 @@ import type { Settings } from './options.js'
 import { matchesAnchor, restoreCopy, type Anchor, type RestoredCopy } from './restorer.js'
 import { unlessStalled } from './stall.js'
 import { Stillness } from './stillness.js'
-import { backoffMs, orAborted, sleep, type Semaphore } from './waiting.js'
+import type { Turns } from './turns.js'
+import { backoffMs, orAborted, sleep } from './waiting.js'
 import type { Watchdog, Watchdogs } from './watchdog.js'
 
 /** The loop lets others have a turn after this long. */
@@ -74,7 +75,7 @@ export interface LogReaderContext<R, C> {
   readonly store: SnapshotStore
   /** Of the same store. */
   readonly listings: Listings
-  readonly restorePlaces: Semaphore
+  readonly restoreTurns: Turns
   readonly watchdogs: Watchdogs
   readonly progress: CopyProgress
   readonly events: Events
@@ -209,7 +210,7 @@ export class LogReader<R, C> {
   }
 
   async #restore(log: TokenLog, signal: AbortSignal): Promise<void> {
-    const { token, incarnation, settings, store, listings, events, progress, restorePlaces } = this.#context
+    const { token, incarnation, settings, store, listings, events, progress, restoreTurns } = this.#context
     const { limits, seams } = settings
     const { clock, random, logger } = seams
     const startedMs = clock.monotonicMs()
@@ -232,7 +233,7 @@ export class LogReader<R, C> {
       patienceMs: limits.restoreTimeoutMs,
       stallTimeoutMs: limits.stallTimeoutMs,
       maxBatchBytes: MAX_BATCH_BYTES,
-      places: restorePlaces,
+      turns: restoreTurns,
       stillness: this.#stillness,
       onProgress: (restoring) => events.emit('restoring', { token, ...restoring }),
       onHindered: (cause) => this.#listener.onHindered(cause),

@@ -111,6 +111,8 @@ export class MarkerQueue {
   fail(error: KagamiError): void {
     const waiters = [...this.#takeWaiters(), ...this.#next]
     this.#next = new Set()
+    this.#look?.cancel()
+    this.#look = undefined
     this.#trouble.over()
     for (const waiter of waiters) waiter.reject(error)
   }

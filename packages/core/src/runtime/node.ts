@@ -36,12 +36,18 @@ import { removeToken } from './removal.js'
 import { Reporter } from './reporter.js'
 import { tokenHandle, type HandleContext } from './token-handle.js'
 import { TokenSpecs } from './token-specs.js'
+import { Turns, type TurnLimits } from './turns.js'
 import { VerifiedRecord } from './verified-record.js'
-import { Semaphore } from './waiting.js'
 import { Watchdogs } from './watchdog.js'
 
-/** A node that starts with a thousand copies restores them a few at a time. */
-const RESTORES_AT_ONCE = 8
+/**
+ * A node that starts with a thousand copies restores them a few at a time. Those that something does not answer cost little, but for an open file or a connection
+ * each.
+ */
+const RESTORES: TurnLimits = { atOnce: 8, lent: 64, stillMs: 2_000 }
+
+/** Each that stands still may hold a captured state, which costs memory: so few of them. */
+const SNAPSHOTS: Omit<TurnLimits, 'atOnce'> = { lent: 8, stillMs: 2_000 }
 
 /**
  * Makes a node. Checks the options and does nothing else: all I/O begins in `start`.
@@ -117,9 +123,9 @@ class Node<R, C> implements Kagami<R, C> {
         store: settings.snapshots,
         events: this.#events,
         verified: new VerifiedRecord(() => this.#membership.requireSession()),
-        snapshotPlaces: new Semaphore(settings.snapshotsAtOnce),
+        snapshotTurns: new Turns(seams.clock, { atOnce: settings.snapshotsAtOnce, ...SNAPSHOTS }),
         listings: new Listings(settings.snapshots, seams.clock),
-        restorePlaces: new Semaphore(RESTORES_AT_ONCE),
+        restoreTurns: new Turns(seams.clock, RESTORES),
         watchdogs: new Watchdogs({
           clock: seams.clock,
           boundMs: cutOffMs(settings.limits.lookMs),

@@ -23,7 +23,8 @@ import { findOpening, type Opening } from './opening.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { unlessStalled, type Movement } from './stall.js'
 import type { Stillness } from './stillness.js'
-import { backoffMs, sleep, type Semaphore } from './waiting.js'
+import type { Turn, Turns } from './turns.js'
+import { backoffMs, sleep } from './waiting.js'
 
 /** The last record that was read; reading goes on there and compares it first. */
 export interface Anchor {
@@ -59,11 +60,11 @@ export interface RestoreContext<R, C> {
   /** How long an answer that may be stale, or an unreachable store, is asked again. */
   readonly patienceMs: number
   readonly maxBatchBytes: number
-  /** What has not moved on for so long is given up, and its place given back. */
+  /** What has not moved on for so long is given up. */
   readonly stallTimeoutMs: number
-  /** Restores of this node that work at once; none is held while one waits, or lists the snapshots. */
-  readonly places: Semaphore
-  /** Told of what moves on, and of the wait for a place. */
+  /** Of the restores of this node; none is taken while one waits, or lists the snapshots. */
+  readonly turns: Turns
+  /** Told of what moves on, and of the wait for a turn. */
   readonly stillness: Stillness
   readonly onProgress: (progress: {
     readonly snapshot: string | undefined
@@ -131,33 +132,38 @@ interface NothingFound {
 /** How long an attempt waits at first for a store that answers nobody, before it looks what the log holds alone. Each further one waits twice as long. */
 const FIRST_LISTING_MS = 2_000
 
-/** After so long a wait for a place, what was listed may have been replaced and deleted. */
+/** After so long a wait for a turn, what was listed may have been replaced and deleted. */
 const OUTDATED_MS = 1_000
+
+/** An attempt that has its turn. */
+interface TurnContext<R, C> extends RestoreContext<R, C> {
+  readonly turn: Turn
+}
 
 async function attemptRestore<R, C>(
   context: RestoreContext<R, C>,
   attempt: number,
 ): Promise<RestoredCopy<R, C> | NothingFound> {
-  const { clock, listings, places, signal, stallTimeoutMs, stillness, token } = context
+  const { clock, listings, signal, stallTimeoutMs, stillness, token, turns } = context
   const patienceMs = Math.min(stallTimeoutMs, FIRST_LISTING_MS * 2 ** attempt)
   const listed = await listSnapshots(context, () => listings.list(token, { patienceMs, signal }))
   const askedMs = clock.monotonicMs()
-  const release = await stillness.whileWaiting(places.acquire(signal))
+  const turn = await stillness.whileWaiting(turns.begin(signal))
   try {
-    // What could not be listed stays so: it claims nothing that may have changed, and a place is not for waiting.
+    // What could not be listed stays so: it claims nothing that may have changed, and a turn is not for waiting.
     const outdated = listed.hindrance === undefined && clock.monotonicMs() - askedMs >= OUTDATED_MS
     return await restoreFrom(
-      context,
+      { ...context, turn },
       outdated ? await listSnapshots(context, () => listings.renew(token, signal)) : listed,
     )
   } finally {
-    release()
+    turn.end()
   }
 }
 
 /** Listed before the bounds are asked, or a snapshot published in between would seem to lie beyond the log's end. */
 async function restoreFrom<R, C>(
-  context: RestoreContext<R, C>,
+  context: TurnContext<R, C>,
   listed: Listed,
 ): Promise<RestoredCopy<R, C> | NothingFound> {
   const { log, incarnation } = context
@@ -219,7 +225,7 @@ async function listSnapshots<R, C>(
 }
 
 async function tryLoad<R, C>(
-  context: RestoreContext<R, C>,
+  context: TurnContext<R, C>,
   ref: SnapshotRef,
 ): Promise<RestoredCopy<R, C> | { readonly failure: unknown }> {
   const { token, logger, signal } = context
@@ -310,7 +316,7 @@ function fromOpenFrame<R, C>(context: RestoreContext<R, C>, opening: Opening): R
 }
 
 function whileMoving<T, R, C>(
-  { token, clock, stallTimeoutMs, stillness, signal }: RestoreContext<R, C>,
+  { token, clock, stallTimeoutMs, stillness, turn, signal }: TurnContext<R, C>,
   what: string,
   work: (movement: Movement) => Promise<T>,
 ): Promise<T> {
@@ -321,6 +327,7 @@ function whileMoving<T, R, C>(
       moved: () => {
         moved()
         stillness.moved()
+        turn.moved()
       },
     }),
   )

@@ -23,7 +23,7 @@ import type { Events } from './events.js'
 import type { Anchor } from './restorer.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { unlessStalled, type Movement } from './stall.js'
-import type { Semaphore } from './waiting.js'
+import type { Turn, Turns } from './turns.js'
 import type { VerifiedRecord } from './verified-record.js'
 
 export interface SnapshotterContext {
@@ -31,7 +31,7 @@ export interface SnapshotterContext {
   readonly member: () => string
   readonly store: SnapshotStore
   readonly verified: VerifiedRecord
-  readonly places: Semaphore
+  readonly turns: Turns
   readonly cadence: SnapshotCadence
   readonly keep: number
   readonly stallTimeoutMs: number
@@ -65,6 +65,7 @@ export class Snapshotter {
   #sinceMs: number
   #jitter: number
   #busy = false
+  #turn: Turn | undefined
   #pausedUntilMs = 0
   #newest: SnapshotMeta | undefined
   #error: KagamiError | undefined
@@ -111,12 +112,11 @@ export class Snapshotter {
   async take(): Promise<void> {
     if (this.#busy) return
     this.#busy = true
-    const { places, signal, clock, random, metrics, token } = this.#context
+    const { turns, signal, clock, random, metrics, token } = this.#context
     const startedMs = clock.monotonicMs()
-    let release: (() => void) | undefined
     let id = ''
     try {
-      release = await places.acquire(signal)
+      this.#turn = await turns.begin(signal)
       if (!this.#context.mayTake()) return
       const captured = this.#context.capture()
       this.#entries = 0
@@ -134,7 +134,8 @@ export class Snapshotter {
     } catch (error) {
       if (!signal.aborted) this.#failed(id, error)
     } finally {
-      release?.()
+      this.#turn?.end()
+      this.#turn = undefined
       this.#busy = false
     }
   }
@@ -221,7 +222,17 @@ export class Snapshotter {
 
   #whileMoving<T>(what: string, work: (movement: Movement) => Promise<T>): Promise<T> {
     const { token, clock, stallTimeoutMs, signal } = this.#context
-    return unlessStalled({ clock, limitMs: stallTimeoutMs, signal, what: `${what} of '${token}'` }, work)
+    const limit = { clock, limitMs: stallTimeoutMs, signal, what: `${what} of '${token}'` }
+    const turn = this.#turn
+    return unlessStalled(limit, ({ signal, moved }) =>
+      work({
+        signal,
+        moved: () => {
+          moved()
+          turn?.moved()
+        },
+      }),
+    )
   }
 
   #failed(id: string, error: unknown): void {

@@ -12,7 +12,7 @@ import { Events } from '../../src/runtime/events.js'
 import { Listings } from '../../src/runtime/listings.js'
 import { settings } from '../../src/runtime/options.js'
 import type { VerifiedRecord } from '../../src/runtime/verified-record.js'
-import { Semaphore } from '../../src/runtime/waiting.js'
+import { Turns } from '../../src/runtime/turns.js'
 import { Watchdogs } from '../../src/runtime/watchdog.js'
 import { markerFrame, resealed } from '../engine/frames.js'
 import { bytes, delegate, eventually, Ledger } from './harness.js'
@@ -150,17 +150,19 @@ interface Reads {
   over(log: CommitLog): CommitLog
 }
 
+const turns = (): Turns => new Turns(systemSeams().clock, { atOnce: 1, lent: 0, stillMs: 2_000 })
+
 interface Own {
   readonly reads?: Reads
   readonly everyEntries?: number
   readonly stateMachine?: () => Ledger
-  readonly snapshotPlaces?: Semaphore
+  readonly snapshotTurns?: Turns
   readonly limits?: LimitOptions
 }
 
 /** The copy on a node, whose member is named as the node and 1. */
 async function copyOn(node: string, own: Own = {}) {
-  const { reads, everyEntries = 1000, snapshotPlaces = new Semaphore(1), stateMachine = () => new Ledger() } = own
+  const { reads, everyEntries = 1000, snapshotTurns = turns(), stateMachine = () => new Ledger() } = own
   const memory = await started(node, world.commitLog())
   const store = world.snapshotStore()
   await store.start({ cluster: 'test', node, logger, signal })
@@ -187,9 +189,9 @@ async function copyOn(node: string, own: Own = {}) {
     verified: {
       add: (_token: string, _incarnation: number, id: string) => Promise.resolve(new Set([...verified, id])),
     } as unknown as VerifiedRecord,
-    snapshotPlaces,
+    snapshotTurns,
     listings: new Listings(store, systemSeams().clock),
-    restorePlaces: new Semaphore(1),
+    restoreTurns: turns(),
     watchdogs: new Watchdogs({ clock: systemSeams().clock, boundMs: cutOffMs(20), longestMs: 30_000 }),
     member: () => `${node}1`,
     leaseHeld: () => true,
@@ -418,17 +420,17 @@ test('S5: one that finds only a newer incarnation does not know what has become 
 
 test('a copy that has failed while its snapshot waited for a place takes none', async () => {
   assignment = { ...assignment, snapshotter: 'a' }
-  const snapshotPlaces = new Semaphore(1)
-  const release = await snapshotPlaces.acquire(signal)
-  const { copy, events, write } = await primary({ everyEntries: 2, snapshotPlaces })
+  const snapshotTurns = turns()
+  const turn = await snapshotTurns.begin(signal)
+  const { copy, events, write } = await primary({ everyEntries: 2, snapshotTurns })
   const phases: KagamiEvents['snapshot']['phase'][] = []
   events.on('snapshot', ({ phase }) => phases.push(phase))
   for (const line of ['one', 'two']) await write(line)
   // Read in a later batch: after the one before, the snapshot was due.
   await copy.sync(undefined)
   await expect(write('poison')).rejects.toMatchObject({ code: 'KAGAMI_APPLY_FAILED' })
-  release()
-  await snapshotPlaces.acquire(signal)
+  turn.end()
+  await snapshotTurns.begin(signal)
   expect(copy.role).toBe('failed')
   expect(phases).toEqual([])
 })

@@ -293,6 +293,33 @@ describe('state machines that never end delay no other token', () => {
     expect(verified).not.toContain('stuck')
   })
 
+  test('in persist(): the others are snapshotted soon, and not only once what stands still is given up', async () => {
+    await using cluster = new TestCluster()
+    class Stuck extends Ledger {
+      override snapshot(): ReturnType<Ledger['snapshot']> {
+        return {
+          async *persist() {
+            yield Buffer.from('half')
+            await never
+          },
+          release: () => undefined,
+        }
+      }
+    }
+    const stateMachine = (name: string): Ledger => (name.startsWith('stuck') ? new Stuck() : new Ledger())
+    const patient = { ...impatient, limits: { ...limits, stallTimeoutMs: 3_600_000 } }
+    const a = await cluster.start('a', { ...patient, stateMachine })
+    const phases = new Map<string, Set<string>>()
+    a.on('snapshot', ({ token, phase }) => phases.set(token, (phases.get(token) ?? new Set()).add(phase)))
+    for (const name of ['stuck-1', 'stuck-2', 'other']) {
+      const token = await a.token(name, { replicas: 0, primary: 'self' })
+      await write(token, name)
+      await eventually(() => phases.get(name)?.has(name === 'other' ? 'verified' : 'captured'), `${name} has its turn`)
+    }
+    expect(phases.get('stuck-1')).toEqual(new Set(['captured']))
+    expect(phases.get('stuck-2')).toEqual(new Set(['captured']))
+  })
+
   test('in restore(): the others are restored, and health says of each that it is not', async () => {
     await using cluster = new TestCluster()
     const a = await cluster.start('a', impatient)

@@ -10,7 +10,7 @@ import { findOpening } from '../../src/runtime/opening.js'
 import { Listings } from '../../src/runtime/listings.js'
 import { restoreCopy } from '../../src/runtime/restorer.js'
 import { Stillness } from '../../src/runtime/stillness.js'
-import { Semaphore } from '../../src/runtime/waiting.js'
+import { Turns } from '../../src/runtime/turns.js'
 import { metaOf } from '../engine/snapshots.js'
 import { Ledger } from './harness.js'
 
@@ -190,7 +190,7 @@ async function restore(
     patienceMs,
     maxBatchBytes: 65_536,
     stallTimeoutMs: 10_000,
-    places: new Semaphore(1),
+    turns: new Turns(clock, { atOnce: 1, lent: 0, stillMs: 2_000 }),
     stillness: new Stillness(clock),
     onProgress: quiet,
     onHindered: () => end.abort(new Error('it waits for the store')),

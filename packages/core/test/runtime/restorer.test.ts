@@ -10,7 +10,7 @@ import { systemSeams } from '../../src/index.js'
 import { Listings } from '../../src/runtime/listings.js'
 import { restoreCopy, type RestoredCopy } from '../../src/runtime/restorer.js'
 import { Stillness } from '../../src/runtime/stillness.js'
-import { Semaphore } from '../../src/runtime/waiting.js'
+import { Turns } from '../../src/runtime/turns.js'
 import { metaOf } from '../engine/snapshots.js'
 import { delegate, Ledger } from './harness.js'
 import { ManualClock, rest } from './manual-clock.js'
@@ -21,6 +21,8 @@ const { signal } = new AbortController()
 /** As many restores as a node has under way at once. */
 const PLACES = 8
 const STALL_MS = 60_000
+/** Who does not move on for so long may lend its place. */
+const STILL_MS = 2_000
 
 const ends: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -31,7 +33,6 @@ afterEach(async () => {
 class Node {
   readonly clock = new ManualClock()
   readonly world = memoryCluster({ clock: this.clock })
-  readonly places = new Semaphore(PLACES)
   readonly outcomes = new Map<string, { readonly atMs: number; readonly what: string }>()
   readonly hindered = new Map<string, number>()
   readonly stillness = new Map<string, Stillness>()
@@ -45,9 +46,12 @@ class Node {
   readonly stored: SnapshotStore = this.world.snapshotStore()
   readonly #store: SnapshotStore
   readonly #listings: Listings
+  readonly #turns: Turns
 
-  private constructor() {
+  /** `lent`: how many places those give away that stand still. */
+  private constructor(lent: number) {
     const { stored } = this
+    this.#turns = new Turns(this.clock, { atOnce: PLACES, lent, stillMs: STILL_MS })
     this.#store = delegate<SnapshotStore>(stored, {
       list: async (...[token, options]: Parameters<SnapshotStore['list']>) => {
         this.listed.push(token)
@@ -66,8 +70,8 @@ class Node {
     yield* this.stored.open(...args)
   }
 
-  static async start(): Promise<Node> {
-    const node = new Node()
+  static async start(lent = 0): Promise<Node> {
+    const node = new Node(lent)
     for (const adapter of [node.#log, node.stored]) {
       await adapter.start({ cluster: 'test', node: 'a', logger, signal })
       ends.push(() => adapter.stop())
@@ -123,7 +127,7 @@ class Node {
       patienceMs: 60_000,
       maxBatchBytes: 65_536,
       stallTimeoutMs,
-      places: this.places,
+      turns: this.#turns,
       stillness,
       onProgress: quiet,
       onHindered: () => {
@@ -233,6 +237,25 @@ test('tokens whose snapshots do not answer hold up no restore that needs a place
   await rest()
   expect(node.what('late')).toBe('late-3: up to 3')
   expect(node.outcomes.size).toBe(2 * PLACES + 1)
+})
+
+test('tokens whose snapshots hang while they are read hold up others for a moment only, and so do logs that hang', async () => {
+  const node = await Node.start(64)
+  node.beforeOpen = (token, signal) => (token.startsWith('hangs') ? hang(signal) : Promise.resolve())
+  for (const token of named('hangs', 3 * PLACES)) node.restore(token, await node.truncated(token))
+  for (const token of named('silent', PLACES)) {
+    const log = await node.truncated(token)
+    node.restore(
+      token,
+      delegate<TokenLog>(log, { range: (...[{ signal }]: Parameters<TokenLog['range']>) => hang(signal) }),
+    )
+  }
+  const others = named('other', 2 * PLACES)
+  for (const token of others) node.restore(token, await node.truncated(token))
+  await node.clock.advance(3 * STILL_MS)
+  expect(node.outcomes.size).toBe(0)
+  await node.clock.advance(STILL_MS)
+  expect(others.filter((token) => node.what(token) !== `${token}-3: up to 3`)).toEqual([])
 })
 
 test('a restore stands still from its last chunk on, and not while it waits for a place', async () => {

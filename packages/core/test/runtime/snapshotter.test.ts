@@ -7,7 +7,7 @@ import { systemSeams } from '../../src/index.js'
 import { Events } from '../../src/runtime/events.js'
 import { Snapshotter } from '../../src/runtime/snapshotter.js'
 import type { VerifiedRecord } from '../../src/runtime/verified-record.js'
-import { Semaphore } from '../../src/runtime/waiting.js'
+import { Turns } from '../../src/runtime/turns.js'
 import { Ledger } from './harness.js'
 
 const { signal } = new AbortController()
@@ -31,7 +31,7 @@ function snapshotter(store: SnapshotStore, own: { member?: string; nonces?: bigi
     member: () => member,
     store,
     verified: { add: () => Promise.resolve(new Set()) } as unknown as VerifiedRecord,
-    places: new Semaphore(1),
+    turns: new Turns(clock, { atOnce: 1, lent: 0, stillMs: 2_000 }),
     cadence: { everyEntries: 1000, everyBytes: 1000, everyMs: 1000 },
     keep: 2,
     stallTimeoutMs: 10_000,
