@@ -160,14 +160,12 @@ class ControllerTerm {
 
   async run(): Promise<void> {
     const { settings, log, store } = this.#context
-    const { clock } = settings.seams
+    const { clock, logger } = settings.seams
     const { signal } = this.#scope
     const table = await AssignmentTable.takeOver(this.#session, this.#ruler, signal, (name, error) =>
-      settings.seams.logger.error(`the document ${name} can't be read; its tokens are looked for in their logs`, {
-        error,
-      }),
+      logger.error(`the document ${name} can't be read; its tokens are looked for in their logs`, { error }),
     )
-    const patience = { clock, limitMs: settings.limits.stallTimeoutMs }
+    const patience = { clock, limitMs: settings.limits.stallTimeoutMs, logger }
     const work = new LifecycleWork({
       seams: settings.seams,
       log: impatientLog(log, patience),

@@ -5,6 +5,7 @@
 import type { KagamiError } from '../contract/index.js'
 import { isEnd, type Assignment, type CopyReport, type LogRef } from '../engine/documents.js'
 import { assignsCopy } from '../engine/assignment-steps.js'
+import type { CopyHealth } from './api.js'
 import { Copy, type CopyContext } from './copy.js'
 
 export class Copies<R, C> {
@@ -45,6 +46,12 @@ export class Copies<R, C> {
 
   values(): IterableIterator<Copy<R, C>> {
     return this.#open.values()
+  }
+
+  /** How they are: those that are open, and those that are taken away and still learn how their entries end, where no other is open. */
+  health(): CopyHealth[] {
+    const retiring = [...this.#retiring].filter(([token]) => !this.#open.has(token)).map(([, { copy }]) => copy)
+    return [...this.#open.values(), ...retiring].map((copy) => copy.health())
   }
 
   /** The assignment of a token has changed; undefined: its document has vanished. */

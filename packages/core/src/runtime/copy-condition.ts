@@ -202,7 +202,9 @@ export class CopyCondition<R, C> {
     const { stillMs, trouble } = this.#parts.reader()
     const { boundMs } = this.#parts.progress
     const restoreMs = Math.max(boundMs, Math.min(RESTORE_STILL_MS, limits.stallTimeoutMs))
-    if (this.#phase === 'running' && stillMs >= boundMs) return unheard(token, stillMs, trouble)
+    if ((this.#phase === 'running' || this.#phase === 'closing') && stillMs >= boundMs) {
+      return unheard(token, stillMs, trouble)
+    }
     if (this.#phase === 'opening' && stillMs >= boundMs) {
       return unopenable(token, this.#context.assignment().log.address, stillMs, trouble)
     }

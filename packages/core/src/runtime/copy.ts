@@ -36,6 +36,7 @@ import { Settlement } from './settlement.js'
 import { Snapshotter, type CapturedCopy } from './snapshotter.js'
 import type { VerifiedRecord } from './verified-record.js'
 import type { Turns } from './turns.js'
+import { linkedAbort, sleep } from './waiting.js'
 import type { Watchdogs } from './watchdog.js'
 
 export interface CopyContext<R, C> {
@@ -284,8 +285,22 @@ export class Copy<R, C> {
     this.#condition.closing()
     this.#role.stepDown('the copy moves away')
     this.#calls.reject(noCopy(this.token))
-    if (this.#replicator.hasSealed && !this.#scope.signal.aborted) await this.#settlement.done()
+    if (this.#replicator.hasSealed && !this.#scope.signal.aborted) await this.#settled()
     await this.close()
+  }
+
+  /** Until the log has said how the sealed entries end, or has said nothing for so long that it is not waited for: the node may be given this token again. */
+  async #settled(): Promise<void> {
+    const { limits, seams } = this.#context.settings
+    const over = linkedAbort(this.#scope.signal)
+    const silent = async (): Promise<void> => {
+      while (this.#reader.stillMs < limits.stallTimeoutMs) {
+        await sleep(seams.clock, this.#progress.boundMs, over.signal)
+      }
+    }
+    const ended = silent().catch(() => undefined)
+    await Promise.race([this.#settlement.done(), ended])
+    over.abort(undefined)
   }
 
   /** Stops at once. Sealed entries end as indeterminate. */

@@ -1,9 +1,21 @@
 /**
  * The commit log and the snapshot store as the slow work on tokens uses them: a call that has no answer for the limit rejects, so that it is made again, is told in
- * `health()`, and keeps no other token waiting. Reading a log is left as it is: whoever reads ends it (`watchdog`).
+ * `health()`, and keeps no other token waiting. A copy reads its log in a way of its own (`log-reader`).
  */
-import type { Clock, CommitLog, SnapshotStore, TokenLog } from '../contract/index.js'
+import {
+  isKagamiError,
+  type Clock,
+  type CommitLog,
+  type LogBatch,
+  type Logger,
+  type Offset,
+  type ReadOptions,
+  type SnapshotStore,
+  type TokenLog,
+} from '../contract/index.js'
+import { openLog } from './open-log.js'
 import { unlessStalled } from './stall.js'
+import { linkedAbort } from './waiting.js'
 
 /** What the work on a token's life needs of a commit log. */
 export type LogKeeper = Pick<CommitLog, 'allocate' | 'find' | 'open' | 'release'>
@@ -16,7 +28,12 @@ export interface Patience {
   readonly limitMs: number
 }
 
-export function impatientLog(log: LogKeeper, patience: Patience): LogKeeper {
+/** Of a log: `logger` is told of handles whose closing is not waited for any longer. */
+export interface LogPatience extends Patience {
+  readonly logger: Logger
+}
+
+export function impatientLog(log: LogKeeper, patience: LogPatience): LogKeeper {
   return {
     allocate: (token, inUse, { signal }) =>
       answered(patience, signal, `allocating a log for '${token}'`, (options) => log.allocate(token, inUse, options)),
@@ -24,7 +41,7 @@ export function impatientLog(log: LogKeeper, patience: Patience): LogKeeper {
       answered(patience, signal, `looking for logs of '${token}'`, (options) => log.find(token, inUse, options)),
     open: (address, { signal, token }) =>
       answered(patience, signal, `opening the log of '${token}'`, async (options) =>
-        impatientTokenLog(await log.open(address, { ...options, token }), patience),
+        impatientTokenLog(await openLog(log, address, { ...options, token, logger: patience.logger }), patience),
       ),
     release: (address, before, { signal }) =>
       answered(patience, signal, `releasing the log at '${address}'`, (options) =>
@@ -33,19 +50,62 @@ export function impatientLog(log: LogKeeper, patience: Patience): LogKeeper {
   }
 }
 
-function impatientTokenLog(log: TokenLog, patience: Patience): TokenLog {
+function impatientTokenLog(log: TokenLog, patience: LogPatience): TokenLog {
   const { address, identity } = log
   return {
     address,
     identity,
     append: (record, { signal }) =>
       answered(patience, signal, `appending to the log at '${address}'`, (options) => log.append(record, options)),
-    read: (from, options) => log.read(from, options),
+    read: (from, options) => impatientRead(log, from, options, patience),
     range: ({ signal }) =>
       answered(patience, signal, `asking for the bounds of the log at '${address}'`, (options) => log.range(options)),
     truncate: (before, { signal }) =>
       answered(patience, signal, `truncating the log at '${address}'`, (options) => log.truncate(before, options)),
-    close: () => log.close(),
+    close: () => closeLog(log, patience),
+  }
+}
+
+/** Rejects where the log gives nothing, not even a look at its end, for the limit. Whoever leaves it early does not wait for it for longer than that either. */
+async function* impatientRead(
+  log: TokenLog,
+  from: Offset,
+  options: ReadOptions,
+  { clock, limitMs }: LogPatience,
+): AsyncGenerator<LogBatch> {
+  const { lookMs, signal } = options
+  const link = linkedAbort(signal)
+  const batches = log.read(from, { ...options, signal: link.signal })[Symbol.asyncIterator]()
+  // At the end it is silent for as long as it was told to be.
+  const limit = { clock, limitMs: limitMs + lookMs, signal, what: `reading the log at '${log.address}'` }
+  let ended = false
+  try {
+    for (;;) {
+      const next = await unlessStalled(limit, () => batches.next())
+      if (next.done === true) return
+      yield next.value
+    }
+  } catch (error) {
+    ended = true
+    link.abort(error)
+    throw error
+  } finally {
+    link.unlink()
+    const left = Promise.resolve(batches.return?.())
+    if (ended) left.catch(() => undefined)
+    else await unlessStalled(limit, () => left)
+  }
+}
+
+/** What a closed handle has said, or will have read, nobody waits for: so one that does not come to be closed is only told of. */
+export async function closeLog(log: TokenLog, { clock, limitMs, logger }: LogPatience): Promise<void> {
+  const { signal } = new AbortController()
+  const what = `closing the log at '${log.address}'`
+  try {
+    await unlessStalled({ clock, limitMs, signal, what }, () => log.close())
+  } catch (error) {
+    if (!isKagamiError(error, 'KAGAMI_TIMEOUT')) throw error
+    logger.warn(error.message)
   }
 }
 

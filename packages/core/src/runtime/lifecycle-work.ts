@@ -136,14 +136,15 @@ export class LifecycleWork {
    */
   async #confirm(context: LifecycleContext, spec: Spec, assignment: Assignment): Promise<Assignment | undefined> {
     const { token, incarnation, log } = assignment
-    const patience = { clock: context.clock, limitMs: CONFIRM_MS }
+    const { logger } = this.#context.seams
+    const patience = { clock: context.clock, limitMs: CONFIRM_MS, logger }
     const brief = {
       ...context,
       log: impatientLog(context.log, patience),
       store: impatientStore(context.store, patience),
     }
     const onUnseen = (error: unknown): void => {
-      this.#context.seams.logger.warn(`whether the documents of '${token}' have gone back can't be seen now`, { error })
+      logger.warn(`whether the documents of '${token}' have gone back can't be seen now`, { error })
     }
     const forgiving = { ...brief, store: dispensableStore(context.store, patience, onUnseen) }
     let newer: Assignment | undefined

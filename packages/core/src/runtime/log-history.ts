@@ -2,7 +2,7 @@
  * What a log tells of a token when nobody else remembers it: which incarnation is in force, how far its epochs have gone, and where its
  * records end. Reads frames and applies nothing.
  */
-import { isKagamiError, type KagamiError, type Offset, type SnapshotMeta, type TokenLog } from '../contract/index.js'
+import { isKagamiError, KagamiError, type Offset, type SnapshotMeta, type TokenLog } from '../contract/index.js'
 import type { LogRef } from '../engine/documents.js'
 import { compareEpochs } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
@@ -11,6 +11,8 @@ import type { LogKeeper, SnapshotShelf } from './impatient.js'
 
 const LOOK_MS = 1_000
 const MAX_BATCH_BYTES = 1_048_576
+/** A reader may lag behind what the log's bounds say, but not for so many looks. */
+const MOST_LOOKS = 3
 
 export interface LogHistory {
   /** In force at the end of what was read; 0: nothing of the token was there. */
@@ -76,6 +78,7 @@ async function readOnce(
     before,
   })
   if (start >= until) return history()
+  let looks = 0
   for await (const batch of log.read(start, { signal, lookMs: LOOK_MS, maxBatchBytes: MAX_BATCH_BYTES })) {
     for (const { offset, bytes } of batch.records) {
       if (offset >= until) return history()
@@ -97,9 +100,19 @@ async function readOnce(
       if (frame.kind !== 'open' && frame.incarnation === incarnation && frame.epoch > epoch) epoch = frame.epoch
       if (enough({ incarnation, epoch, deleted })) return history()
     }
-    if (batch.next >= until || batch.next === batch.end) return history()
+    if (batch.next >= until) return history()
+    // The bounds said that there is more. What is not shown now must not count as not being there: a token's history would be forgotten with it.
+    if (batch.next === batch.end && ++looks > MOST_LOOKS) throw endsSooner(log, until, batch.end)
   }
   return history()
+}
+
+function endsSooner({ address }: TokenLog, until: Offset, end: Offset): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_UNAVAILABLE',
+    `the log at '${address}' said that it ends at ${until}, and shows nothing from ${end} on; it is looked at again`,
+    { retryable: true, details: { address } },
+  )
 }
 
 export interface LeftBehind {

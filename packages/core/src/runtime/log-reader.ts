@@ -25,13 +25,15 @@ import {
 import { asFailure, diverged, lostTail, replaced, unopened } from './copy-errors.js'
 import type { CopyProgress } from './copy-progress.js'
 import type { Events } from './events.js'
+import { closeLog } from './impatient.js'
 import type { Listings } from './listings.js'
+import { openLog } from './open-log.js'
 import type { Settings } from './options.js'
 import { matchesAnchor, restoreCopy, type Anchor, type RestoredCopy } from './restorer.js'
 import { unlessStalled } from './stall.js'
 import { Stillness } from './stillness.js'
 import type { Turns } from './turns.js'
-import { backoffMs, orAborted, sleep } from './waiting.js'
+import { backoffMs, sleep } from './waiting.js'
 import type { Watchdog, Watchdogs } from './watchdog.js'
 
 /** The loop lets others have a turn after this long. */
@@ -174,7 +176,9 @@ export class LogReader<R, C> {
   }
 
   async close(): Promise<void> {
-    await this.#log?.close()
+    const { limits, seams } = this.#context.settings
+    const { clock, logger } = seams
+    if (this.#log !== undefined) await closeLog(this.#log, { clock, limitMs: limits.stallTimeoutMs, logger })
   }
 
   async #open(signal: AbortSignal): Promise<TokenLog> {
@@ -182,20 +186,9 @@ export class LogReader<R, C> {
     const { address, identity } = this.#context.assignment().log
     const { limits, seams } = this.#context.settings
     const limit = { clock: seams.clock, limitMs: limits.stallTimeoutMs, signal, what: `opening the log of '${token}'` }
-    const log = await unlessStalled(limit, async ({ signal }) => {
-      const opening = commitLog.open(address, { signal, token })
-      try {
-        return await orAborted(opening, signal)
-      } catch (error) {
-        // One that is opened after all is nobody's.
-        const closed = opening.then(
-          (late) => late.close(),
-          () => undefined,
-        )
-        closed.catch((error: unknown) => seams.logger.warn(`closing a log of '${token}' failed`, { error }))
-        throw error
-      }
-    })
+    const log = await unlessStalled(limit, ({ signal }) =>
+      openLog(commitLog, address, { token, signal, logger: seams.logger }),
+    )
     if (log.identity !== identity) {
       await log.close()
       throw replaced(token, address)

@@ -104,7 +104,7 @@ class Node<R, C> implements Kagami<R, C> {
       },
     })
     this.#directory = new Directory(seams, (tokens) => this.#heard(tokens))
-    const patience = { clock: seams.clock, limitMs: settings.limits.stallTimeoutMs }
+    const patience = { clock: seams.clock, limitMs: settings.limits.stallTimeoutMs, logger: seams.logger }
     this.#specs = new TokenSpecs({
       node: node.id,
       log: impatientLog(settings.log, patience),
@@ -283,7 +283,7 @@ class Node<R, C> implements Kagami<R, C> {
   }
 
   health(): Health {
-    const copies = [...this.#copies.values()].map((copy) => copy.health())
+    const copies = this.#copies.health()
     const { status } = this.#life
     const problems = [...this.#life.problems]
     if (status !== 'running') problems.push(`the node is ${status}`)

@@ -9,6 +9,11 @@ import { decodeFrame, encodeFrame } from '../engine/frame.js'
 import type { LogKeeper, SnapshotShelf } from './impatient.js'
 import { findLeftBehind, isDamage, readHistory, type LogHistory } from './log-history.js'
 
+/** While an open frame is read back. */
+const LOOK_MS = 1_000
+/** What the log has acknowledged everyone can read. After so many looks that don't show it, it is written again. */
+const MOST_LOOKS = 3
+
 export interface LifecycleContext {
   readonly log: LogKeeper
   readonly store: SnapshotShelf
@@ -248,9 +253,13 @@ async function readBack(
   incarnation: number,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const batch of log.read(offset, { signal, lookMs: 1_000, maxBatchBytes: 65_536 })) {
+  let looks = 0
+  for await (const batch of log.read(offset, { signal, lookMs: LOOK_MS, maxBatchBytes: 65_536 })) {
     const record = batch.records[0]
-    if (record === undefined) continue
+    if (record === undefined) {
+      if (++looks > MOST_LOOKS) break
+      continue
+    }
     const frame = decodeFrame(record.bytes)
     if (record.offset === offset && frame.kind === 'open' && frame.token === token && frame.incarnation === incarnation)
       return
@@ -258,7 +267,7 @@ async function readBack(
   }
   throw new KagamiError(
     'KAGAMI_LOG_LOST_TAIL',
-    `the open frame of '${token}' was acknowledged at offset ${offset}, but another record is there`,
+    `the open frame of '${token}' was acknowledged at offset ${offset}, but another record is there, or none`,
     {
       retryable: true,
     },

@@ -251,6 +251,40 @@ describe('a store that does not answer for some tokens delays the life of no oth
   })
 })
 
+test('a log that says nothing to the controller: its tokens are served once it says something again, and it is told', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  let reads = 0
+  let silentReads = 3
+  const deaf = delegate<CommitLog>(log, {
+    open: async (...call: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...call)
+      return delegate<TokenLog>(opened, {
+        async *read(...from: Parameters<TokenLog['read']>) {
+          if (++reads <= silentReads) await hang(from[1].signal)
+          yield* opened.read(...from)
+        },
+      })
+    },
+  })
+  const impatient = { log: deaf, limits: { ...limits, stallTimeoutMs: 200 } }
+  const a = await cluster.start('a', impatient)
+  const told = eventually(
+    () => /work on token 'orders' fails.*reading the log/.test(a.health().problems.join()),
+    'it is told',
+  )
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await told
+  expect(reads).toBeGreaterThan(silentReads)
+  await orders.replicate(bytes('one'))
+  // Those of a node that starts anew: whether the documents have gone back is seen in the log.
+  await cluster.stop('a')
+  silentReads = reads + 3
+  const again = await cluster.start('a', impatient)
+  await eventually(() => again.get('orders')?.role === 'primary', 'it is served')
+  expect(reads).toBeGreaterThan(silentReads)
+})
+
 describe('state machines that never end delay no other token', () => {
   /** More than the restores that a node is given, and has under way, at once. */
   const names = Array.from({ length: 12 }, (_, i) => `stuck-${i}`)

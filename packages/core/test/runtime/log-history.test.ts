@@ -33,3 +33,28 @@ test('a log that is truncated between the look at its bounds and the read is loo
   expect(reads).toBe(3)
   await log.stop()
 })
+
+test('what a log does not show now, though its bounds say that it is there, does not count as not being there', async () => {
+  const log = memoryCluster().commitLog()
+  await log.start({ cluster: 'test', node: 'a', logger: console, signal })
+  const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
+  const { address, identity } = opened
+  const open: Frame = { kind: 'open', ...of, incarnation: 3, deleted: false, address, identity }
+  await opened.append(encodeFrame(open), { signal })
+  let stale = 0
+  /** A reader that lags behind for so many looks. */
+  const lagging = (looks: number): TokenLog =>
+    delegate<TokenLog>(opened, {
+      async *read(...from: Parameters<TokenLog['read']>) {
+        for (stale = 0; stale < looks; stale++) yield { records: [], next: from[0], end: from[0] }
+        yield* opened.read(...from)
+      },
+    })
+  expect(await readHistory(lagging(3), 'orders', { signal })).toMatchObject({ incarnation: 3, begins: true })
+  await expect(readHistory(lagging(1_000), 'orders', { signal })).rejects.toMatchObject({
+    code: 'KAGAMI_LOG_UNAVAILABLE',
+    retryable: true,
+  })
+  expect(stale).toBeLessThan(10)
+  await log.stop()
+})

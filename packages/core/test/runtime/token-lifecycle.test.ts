@@ -89,28 +89,34 @@ test('opening writes a frame that names the log, and the assignment is open once
   expect(await openIncarnation(context, assignment)).toEqual({ ...assignment, phase: 'open' })
 })
 
-test('an open frame that the log has lost, though it acknowledged it, opens nothing: it is written again', async () => {
-  let loses = true
-  const forgetful = delegate<CommitLog>(log, {
-    open: async (...call: Parameters<CommitLog['open']>) => {
-      const own = await log.open(...call)
-      return delegate<TokenLog>(own, {
-        append: async (...record: Parameters<TokenLog['append']>) => {
-          const offset = await own.append(...record)
-          if (loses) {
-            world.logs.loseTail(own.address, 1)
-            await append({ kind: 'marker', token: 'orders', incarnation: 1, nonce: 1n, timeMs: 1 })
-          }
-          return offset
-        },
-      })
-    },
-  })
-  const lost = openIncarnation({ ...context, log: forgetful }, assignment)
-  await expect(lost).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL', retryable: true })
-  loses = false
-  expect(await openIncarnation({ ...context, log: forgetful }, assignment)).toEqual({ ...assignment, phase: 'open' })
-})
+test.each([
+  ['and another record is in its place', true],
+  ['and nothing is in its place', false],
+])(
+  'an open frame that the log has lost, though it acknowledged it, %s, opens nothing: it is written again',
+  async (_, filled) => {
+    let loses = true
+    const forgetful = delegate<CommitLog>(log, {
+      open: async (...call: Parameters<CommitLog['open']>) => {
+        const own = await log.open(...call)
+        return delegate<TokenLog>(own, {
+          append: async (...record: Parameters<TokenLog['append']>) => {
+            const offset = await own.append(...record)
+            if (loses) {
+              world.logs.loseTail(own.address, 1)
+              if (filled) await append({ kind: 'marker', token: 'orders', incarnation: 1, nonce: 1n, timeMs: 1 })
+            }
+            return offset
+          },
+        })
+      },
+    })
+    const lost = openIncarnation({ ...context, log: forgetful }, assignment)
+    await expect(lost).rejects.toMatchObject({ code: 'KAGAMI_LOG_LOST_TAIL', retryable: true })
+    loses = false
+    expect(await openIncarnation({ ...context, log: forgetful }, assignment)).toEqual({ ...assignment, phase: 'open' })
+  },
+)
 
 test('a log in which another token lives by then is not this one’s: it needs another', async () => {
   await append(open(1, false, 'other'))
