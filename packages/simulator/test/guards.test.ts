@@ -37,7 +37,7 @@ const guards: readonly (readonly [
   ],
   [
     'a barrier counts only when its epoch is higher',
-    ['S2', 'S3', 'S8'],
+    ['S1', 'S2', 'S3', 'S8'],
     [{ file: 'engine/admission.js', guard: 'frame.epoch <= state.epoch', instead: 'frame.epoch < state.epoch' }],
   ],
   [
