@@ -1,8 +1,8 @@
 /** One session's candidacies and leaderships. A leadership ends with the lease, never later. */
 import { randomBytes } from 'node:crypto'
-import { isKagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { Leadership, Logger } from '@kagami/core/contract'
-import { isForbidden, stopped } from './errors.js'
+import { isForbidden } from './errors.js'
 import type { Lease } from './lease.js'
 import { officePollMs } from './offices.js'
 import type { Offices } from './offices.js'
@@ -57,14 +57,16 @@ export class Election {
     }
   }
 
-  /** Ends the leadership at once: the lease has lapsed, or the session is over. */
+  /** Ends the leadership at once: the lease has lapsed. */
   suspend(): void {
-    this.#current?.end()
+    const leadership = this.#current
+    leadership?.end(outOfContact(leadership.epoch))
   }
 
-  end(): void {
+  /** Ends it with the session, for the session's own reason. */
+  end(reason: KagamiError): void {
     this.#ended = true
-    this.suspend()
+    this.#current?.end(reason)
   }
 
   async #try(signal: AbortSignal): Promise<Leadership | undefined> {
@@ -87,7 +89,7 @@ export class Election {
     this.#current = leadership
     // The session may have died while this was written; only a contact that began later tells.
     await this.#lease.touch()
-    if (this.#ended || signal.aborted || this.#lease.state !== 'held') leadership.end()
+    if (this.#ended || signal.aborted || this.#lease.state !== 'held') leadership.end(outOfContact(epoch))
     void this.#watchOffice(leadership)
     return leadership.signal.aborted ? undefined : leadership
   }
@@ -96,7 +98,7 @@ export class Election {
   async #watchOffice(leadership: LiveLeadership): Promise<void> {
     while (!leadership.signal.aborted) {
       const seen = this.#changes.count
-      if (!(await this.#offices.isInForce(leadership.epoch))) leadership.end()
+      if (!(await this.#offices.isInForce(leadership.epoch))) leadership.end(officeLost(leadership.epoch))
       await this.#changes.wait(seen, leadership.signal, officePollMs).catch(() => undefined)
     }
   }
@@ -132,14 +134,31 @@ class LiveLeadership implements Leadership {
     return this.#controller.signal
   }
 
-  end(): void {
-    void this.resign()
+  end(reason: KagamiError): void {
+    void this.#end(reason)
   }
 
   resign(): Promise<void> {
+    return this.#end(
+      new KagamiError('KAGAMI_STOPPED', `the leadership of epoch ${this.epoch} was resigned: campaign again`),
+    )
+  }
+
+  #end(reason: KagamiError): Promise<void> {
     // The signal first: nobody else is elected while it says that this one leads.
-    this.#controller.abort(stopped(`the leadership of epoch ${this.epoch}`))
+    this.#controller.abort(reason)
     this.#leaving ??= this.#leave()
     return this.#leaving
   }
+}
+
+function outOfContact(epoch: number): KagamiError {
+  const message = `the leadership of epoch ${epoch} can't be relied on, for the lease has lapsed: campaign again once it is held`
+  return new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', message, { retryable: true })
+}
+
+/** The coordinator has lost who leads, or says that it is another. */
+function officeLost(epoch: number): KagamiError {
+  const message = `the leadership of epoch ${epoch} is not to be seen in the coordinator any more: campaign again`
+  return new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', message, { retryable: true })
 }

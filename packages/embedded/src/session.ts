@@ -181,9 +181,10 @@ export class EmbeddedSession implements Session {
 
   #lose(why: string): void {
     if (this.#end.signal.aborted) return
-    this.#end.abort(new KagamiError('KAGAMI_SESSION_LOST', `session ${this.id} is over, ${why}: connect again`))
+    const reason = new KagamiError('KAGAMI_SESSION_LOST', `session ${this.id} is over, ${why}: connect again`)
+    this.#end.abort(reason)
     this.#lease.end()
-    this.#election.end()
+    this.#election.end(reason)
     this.#parts.closed(this)
   }
 

@@ -49,8 +49,9 @@ describe('the leadership whose document is damaged', () => {
         return elected
       })
       await damage(dir, 'leader')
-      const { epoch } = leadership
+      const { epoch, signal } = leadership
       leadership = await next
+      expect(signal.reason).toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE', retryable: true })
       expect(order).toEqual(['given up', 'elected'])
       expect(leadership.epoch).toBeGreaterThan(epoch)
     }

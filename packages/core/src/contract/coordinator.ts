@@ -35,8 +35,8 @@ export interface Leadership {
   /** Differs from that of every other election; greater than those before, unless the coordinator loses its data. */
   readonly epoch: number
   /**
-   * Aborts when the leadership can no longer be relied on. Its reason: KAGAMI_COORDINATOR_UNAVAILABLE when the lease is suspended,
-   * KAGAMI_SESSION_LOST when the session is over, KAGAMI_STOPPED when it was resigned.
+   * Aborts when the leadership can no longer be relied on. Its reason: KAGAMI_COORDINATOR_UNAVAILABLE (retryable) when the lease is suspended, or the coordinator
+   * has lost the election, KAGAMI_SESSION_LOST when the session is over, KAGAMI_STOPPED when it was resigned. The first of these stays.
    */
   readonly signal: AbortSignal
   /** Gives it up. Idempotent. */

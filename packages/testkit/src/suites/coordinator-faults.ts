@@ -5,7 +5,7 @@ import type { MemberRecord } from '@kagami/core/contract'
 import type { CoordinatorCapabilities } from './coordinator-capabilities.js'
 import type { CoordinatorWorld } from './coordinator-world.js'
 import { abortOf, connectOn, memberOf, sessionsOf } from './coordinator-support.js'
-import { bytesOf, iterate, nextOf, rejectsRetryably, rejectsWith, textOf, until } from './expect.js'
+import { bytesOf, endedWith, iterate, nextOf, rejectsRetryably, rejectsWith, textOf, until } from './expect.js'
 import { sleep } from './runner.js'
 import type { Case, Scope } from './runner.js'
 
@@ -104,6 +104,14 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     await scope.fault(() => world.partition!('a'))
     const second = await scope.within(campaign, 'the second election', patienceMs)
     assert.ok(second.epoch > first.epoch)
+  })
+
+  test('a leadership that is lost out of contact ends with KAGAMI_COORDINATOR_UNAVAILABLE, to be tried again', async (scope, world) => {
+    const { session } = await connectOn(scope, world, 'a')
+    const leadership = await scope.within(session.campaign(scope.options), 'the election')
+    await scope.fault(() => world.partition!('a'))
+    await scope.within(abortOf(leadership.signal), 'the end', scope.patienceMs + session.timeoutMs)
+    endedWith(leadership.signal, 'KAGAMI_COORDINATOR_UNAVAILABLE', 'a leadership out of contact', true)
   })
 
   test('a session that expired out of contact is over when the contact is back', async (scope, world) => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Leadership, Session } from '@kagami/core/contract'
 import type { CoordinatorWorld } from './coordinator-world.js'
 import { connectOn, memberOf, sessionsOf } from './coordinator-support.js'
-import { iterate, nextOf, rejectsWithReason } from './expect.js'
+import { endedWith, iterate, nextOf, rejectsWithReason } from './expect.js'
 import type { Case, Scope } from './runner.js'
 
 function elected(scope: Scope, campaign: Promise<Leadership>): Promise<Leadership> {
@@ -94,6 +94,26 @@ export function leadershipCases(test: Case<CoordinatorWorld>): void {
     await scope.within(coordinator.stop(), 'stop()')
     assert.equal(first.signal.aborted, true)
     await elected(scope, campaign)
+  })
+
+  test('a leadership that was resigned ended with KAGAMI_STOPPED, whatever comes later', async (scope, world) => {
+    const { session } = await connectOn(scope, world, 'a')
+    const leadership = await elected(scope, session.campaign(scope.options))
+    await scope.within(leadership.resign(), 'resign()')
+    endedWith(leadership.signal, 'KAGAMI_STOPPED', 'a leadership that was resigned')
+    await scope.within(session.close(), 'close()')
+    endedWith(leadership.signal, 'KAGAMI_STOPPED', 'a leadership that was resigned before its session ended')
+  })
+
+  test('a leadership whose session is closed ended with KAGAMI_SESSION_LOST, also where its adapter stops', async (scope, world) => {
+    const one = await connectOn(scope, world, 'a')
+    const closed = await elected(scope, one.session.campaign(scope.options))
+    await scope.within(one.session.close(), 'close()')
+    endedWith(closed.signal, 'KAGAMI_SESSION_LOST', 'the leadership of a closed session')
+    const two = await connectOn(scope, world, 'a')
+    const stopped = await elected(scope, two.session.campaign(scope.options))
+    await scope.within(two.coordinator.stop(), 'stop()')
+    endedWith(stopped.signal, 'KAGAMI_SESSION_LOST', 'the leadership of a stopped adapter')
   })
 
   test('an aborted campaign rejects with the reason and is no candidate any more', async (scope, world) => {

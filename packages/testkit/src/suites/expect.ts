@@ -40,6 +40,14 @@ export async function rejectsRetryably(
   assert.equal(error.retryable, true, `${what}: ${code} must be retryable`)
 }
 
+/** The signal has aborted, with a Kagami error of this code, and, where that is given, one that is retryable or is not. */
+export function endedWith(signal: AbortSignal, code: KagamiErrorCode, what: string, retryable?: boolean): void {
+  assert.equal(signal.aborted, true, `${what} has not ended`)
+  const reason: unknown = signal.reason
+  assert.ok(isKagamiError(reason, code), `${what} ended with ${describe(reason)}, expected ${code}`)
+  if (retryable !== undefined) assert.equal(reason.retryable, retryable, `${what}: ${code}, retryable`)
+}
+
 async function rejection(scope: Scope, promise: Promise<unknown>, what: string): Promise<unknown> {
   const outcome = await scope.within(
     promise.then(

@@ -1,5 +1,5 @@
 /** Coordinators with one fault each, and the cases of the suite that must catch it. */
-import { isKagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { Coordinator, Document, Leadership, MemberRecord, Session } from '@kagami/core/contract'
 import { brokenSessions, deaf, delegate } from './delegate.js'
 
@@ -32,6 +32,15 @@ function leaderships(
       return delegate(leadership, change(leadership))
     },
   }))
+}
+
+/** A coordinator whose leaderships end for another reason. */
+function endings(change: (reason: unknown) => unknown): (coordinator: Coordinator) => Coordinator {
+  return leaderships((leadership) => {
+    const ending = new AbortController()
+    leadership.signal.addEventListener('abort', () => ending.abort(change(leadership.signal.reason)))
+    return { signal: ending.signal }
+  })
 }
 
 export const brokenCoordinators: readonly BrokenCoordinator[] = [
@@ -113,6 +122,30 @@ export const brokenCoordinators: readonly BrokenCoordinator[] = [
     fault: 'numbers every election alike',
     wrap: leaderships(() => ({ epoch: 1 })),
     caught: ['of many candidates one leads at a time', 'resign ends the leadership, is idempotent'],
+  },
+  {
+    fault: 'calls every end of a leadership a resignation',
+    wrap: endings(() => new KagamiError('KAGAMI_STOPPED', 'the leadership is closed')),
+    caught: [
+      'a leadership whose session is closed ended with KAGAMI_SESSION_LOST',
+      'a leadership that is lost out of contact ends with KAGAMI_COORDINATOR_UNAVAILABLE',
+    ],
+  },
+  {
+    fault: 'calls every end of a leadership the end of its session',
+    wrap: endings(() => new KagamiError('KAGAMI_SESSION_LOST', 'connect again')),
+    caught: [
+      'a leadership that was resigned ended with KAGAMI_STOPPED',
+      'a leadership that is lost out of contact ends with KAGAMI_COORDINATOR_UNAVAILABLE',
+    ],
+  },
+  {
+    fault: 'says that a suspended leader need not campaign again',
+    wrap: endings((reason) => {
+      const unavailable = isKagamiError(reason, 'KAGAMI_COORDINATOR_UNAVAILABLE')
+      return unavailable ? new KagamiError(reason.code, reason.message) : reason
+    }),
+    caught: ['a leadership that is lost out of contact ends with KAGAMI_COORDINATOR_UNAVAILABLE, to be tried again'],
   },
   {
     fault: 'keeps an aborted campaign as a candidate',
