@@ -14,6 +14,9 @@ const MAX_BATCH_BYTES = 1_048_576
 /** A reader may lag behind what the log's bounds say, but not for so many looks. */
 const MOST_LOOKS = 3
 
+/** Whoever truncates is done after one or two looks. A log that says the wrong start for so long is in trouble, which only time may end. */
+const LOOKS = 8
+
 export interface LogHistory {
   /** In force at the end of what was read; 0: nothing of the token was there. */
   readonly incarnation: number
@@ -34,17 +37,28 @@ export interface LogHistory {
 /**
  * Reads what a log holds below `below`; all of it where that is left out. A frame of an incarnation shows that it was opened, though a
  * truncated log no longer holds the frame that did it.
+ * @throws KAGAMI_LOG_UNAVAILABLE (retryable) where the log never begins where it says, besides what the log throws
  */
 export async function readHistory(log: TokenLog, token: string, search: HistorySearch): Promise<LogHistory> {
-  for (;;) {
+  for (let looks = 1; ; looks++) {
     try {
       return await readOnce(log, token, search)
     } catch (error) {
       // It was truncated, or released, between the look at its bounds and the read. What is left tells as much as before.
       if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
       search.signal.throwIfAborted()
+      // Whoever asked waits before it asks again; a loop of its own would leave no time to anybody else.
+      if (looks === LOOKS) throw neverAtItsStart(log, error)
     }
   }
+}
+
+function neverAtItsStart({ address }: TokenLog, cause: KagamiError): KagamiError {
+  return new KagamiError(
+    'KAGAMI_LOG_UNAVAILABLE',
+    `the log at '${address}' can't be read from where it says that it begins; it is read again later`,
+    { retryable: true, cause, details: { address } },
+  )
 }
 
 interface HistorySearch {

@@ -58,3 +58,27 @@ test('what a log does not show now, though its bounds say that it is there, does
   expect(stale).toBeLessThan(10)
   await log.stop()
 })
+
+test('a log that never begins where it says is given up after a few looks, to be looked at again later', async () => {
+  const log = memoryCluster().commitLog()
+  await log.start({ cluster: 'test', node: 'a', logger: console, signal })
+  const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
+  const frame = encodeFrame({ kind: 'barrier', ...of, incarnation: 3, epoch: 4, term: 7n, nextIndex: 0 })
+  for (let i = 0; i < 2; i++) await opened.append(frame, { signal })
+  const { start, end } = await opened.range({ signal })
+  await opened.truncate(end - 1n, { signal })
+  let looks = 0
+  const stale = delegate<TokenLog>(opened, {
+    range: async () => {
+      looks += 1
+      return { start, end }
+    },
+  })
+  await expect(readHistory(stale, 'orders', { signal })).rejects.toMatchObject({
+    code: 'KAGAMI_LOG_UNAVAILABLE',
+    retryable: true,
+    cause: { code: 'KAGAMI_LOG_TRUNCATED' },
+  })
+  expect(looks).toBeLessThan(20)
+  await log.stop()
+})

@@ -116,6 +116,7 @@ async function settledRecords(scope: Scope, handle: TokenLog): Promise<LogRecord
     } catch (error) {
       if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
     }
+    await scope.turn()
   }
 }
 

@@ -191,6 +191,34 @@ export const brokenLogs: readonly BrokenLog[] = [
     caught: ['a truncation that is cut short has dropped the lowest records'],
   },
   {
+    fault: 'says for ever where it began when it was opened',
+    wrap: (log) =>
+      delegate(log, {
+        open: async (address, options) => {
+          const handle = await log.open(address, options)
+          const { start } = await handle.range(options)
+          return delegate(handle, { range: async (call) => ({ start, end: (await handle.range(call)).end }) })
+        },
+      }),
+    caught: [
+      'truncate drops what lies below, and never a record at or above',
+      'a truncation that is cut short has dropped the lowest records',
+      'a log that was truncated at its end is empty',
+    ],
+  },
+  {
+    fault: 'says that it begins at 0, whatever was truncated',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({
+        range: async (options) => ({ start: 0n, end: (await inner.range(options)).end }),
+      })),
+    caught: [
+      'truncate drops what lies below, and never a record at or above',
+      'a truncation that is cut short has dropped the lowest records',
+      'a log that was truncated at its end is empty',
+    ],
+  },
+  {
     fault: 'does not truncate',
     wrap: (log) => brokenHandles(log, () => ({ truncate: async (_before, { signal }) => signal.throwIfAborted() })),
     caught: ['reading below the start is KAGAMI_LOG_TRUNCATED', 'a log that was truncated at its end is empty'],
