@@ -90,16 +90,18 @@ export class EmbeddedSession implements Session {
     }
   }
 
-  join(record: MemberRecord, { signal }: CallOptions): Promise<void> {
+  join(given: MemberRecord, { signal }: CallOptions): Promise<void> {
     const ending = this.#linked(signal)
     return this.#call(signal, async () => {
+      const record = ownCopy(given)
       await this.#parts.offices.claimNode(record.node, this.id, ending.signal)
       await this.#writeMember(record)
     }).finally(() => ending.unlink())
   }
 
-  update(record: MemberRecord, { signal }: CallOptions): Promise<void> {
+  update(given: MemberRecord, { signal }: CallOptions): Promise<void> {
     return this.#call(signal, async () => {
+      const record = ownCopy(given)
       if (this.#joined?.node !== record.node || this.#joined.member !== record.member) {
         throw badOption(
           'record',
@@ -139,7 +141,9 @@ export class EmbeddedSession implements Session {
         const message = `document ${name} has ${bytes.byteLength} bytes; the coordinator takes at most ${maxDocumentBytes}`
         throw new KagamiError('KAGAMI_DOCUMENT_TOO_LARGE', message, { details: { name, maxDocumentBytes } })
       }
-      const version = await documents.write(name, bytes, expected)
+      // The write may go on when the caller, who has aborted it, uses the bytes for something else.
+      const own = new Uint8Array(bytes)
+      const version = await documents.write(name, own, expected)
       if (version === undefined) {
         const message = `document ${name} is not at version ${expected ?? 'none'} any more: read it again`
         throw new KagamiError('KAGAMI_VERSION_CONFLICT', message, { details: { name } })
@@ -279,4 +283,9 @@ export class EmbeddedSession implements Session {
     const unlink = (): void => unlisten.forEach((stop) => stop())
     return { signal: controller.signal, unlink }
   }
+}
+
+/** What is written later, perhaps when the caller, who has aborted the call, uses the bytes for something else. */
+function ownCopy({ node, member, data }: MemberRecord): MemberRecord {
+  return { node, member, data: new Uint8Array(data) }
 }

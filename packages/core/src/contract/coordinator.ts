@@ -5,6 +5,10 @@
  * Watches yield whole states, never events: the present state first, then another after each change, with changes
  * that lie close together merged, so a missed notification heals by itself. They end only by throwing, or by the consumer's
  * return: with the call's signal's reason, or with KAGAMI_SESSION_LOST.
+ *
+ * Of an error, core decides by `retryable`: what is not retryable is told to whoever asked, what is is tried again. Every call of a session rejects with
+ * KAGAMI_SESSION_LOST (not retryable: nothing brings a session back) once it is over, and with KAGAMI_COORDINATOR_UNAVAILABLE (retryable), or waits, while it is
+ * out of contact.
  */
 import type { Adapter, CallOptions } from './adapter.js'
 
@@ -14,6 +18,7 @@ export interface MemberRecord {
   readonly node: string
   /** This run: another one after each restart and each expired session. */
   readonly member: string
+  /** The caller's, where it is given: it must not change until the call settles, and may then. Where it is shown, it is not to be changed. */
   readonly data: Uint8Array
 }
 
@@ -23,7 +28,7 @@ export interface Document {
   readonly version: number
   /**
    * Where they were lost on their medium: what the document held before its last change, or none. Its version is then the one that was lost, so whoever
-   * knows better may write it anew; no other document, and no watch, suffers from it.
+   * knows better may write it anew; no other document, and no watch, suffers from it. Not to be changed: others may be shown the same bytes.
    */
   readonly bytes: Uint8Array
 }
@@ -64,7 +69,10 @@ export interface Session {
    * @throws KAGAMI_NODE_ID_TAKEN (retryable) while another live session holds the same node id
    */
   join(record: MemberRecord, options: CallOptions): Promise<void>
-  /** Replaces this session's own record. Only after `join`, with the same node and member. */
+  /**
+   * Replaces this session's own record. Only after `join`, with the same node and member.
+   * @throws KAGAMI_BAD_OPTION (not retryable) otherwise: nothing was changed
+   */
   update(record: MemberRecord, options: CallOptions): Promise<void>
   /** The members that are alive, ordered by node id. */
   watchMembers(options: CallOptions): AsyncIterable<readonly MemberRecord[]>
@@ -72,13 +80,16 @@ export interface Session {
   /** Resolves when this session is the one leader. One at a time per session; after `resign` it may campaign again. */
   campaign(options: CallOptions): Promise<Leadership>
 
-  /** The document as of some moment after the call began, or undefined. Names are `a/b`, of letters, digits, `-`, `_`, `.` and `/`. */
+  /**
+   * The document as of some moment after the call began, or undefined: never what was known before. Names are `a/b`, of letters, digits, `-`, `_`, `.` and `/`.
+   */
   read(name: string, options: CallOptions): Promise<Document | undefined>
   /**
    * Writes if the document still has the version `expected` (undefined: does not exist). Durable and visible to all when
-   * it resolves. Gives the new version.
-   * @throws KAGAMI_VERSION_CONFLICT: nothing was written
-   * @throws KAGAMI_DOCUMENT_TOO_LARGE: nothing was written
+   * it resolves. Gives the new version. The bytes must not change until the call settles, and are the caller's again then: also where it rejects, and the
+   * document is written later.
+   * @throws KAGAMI_VERSION_CONFLICT (not retryable): nothing was written
+   * @throws KAGAMI_DOCUMENT_TOO_LARGE (not retryable): nothing was written
    * @throws KAGAMI_COORDINATOR_UNAVAILABLE (retryable): it may or may not have been written; read again
    * @throws KAGAMI_STORE_FULL (retryable) where the coordinator has no room left: as above, but it lasts until somebody makes room
    */

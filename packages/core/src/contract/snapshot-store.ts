@@ -5,6 +5,8 @@
  *
  * A call that takes and gives no chunk, and has no answer, for `limits.stallTimeoutMs` is given up: its signal aborts, and it must then free what it holds. `list`
  * may be given up sooner, and asked again. A node asks for at most 64 listings at a time for its restores, besides those in their places.
+ *
+ * Of an error, core tells people by `retryable` whether waiting helps. Whatever a store can't tell for certain is KAGAMI_STORE_UNAVAILABLE (retryable).
  */
 import type { Adapter, CallOptions } from './adapter.js'
 
@@ -52,7 +54,7 @@ export interface SnapshotStore extends Adapter {
    * Publishes a snapshot, all or nothing: until it resolves, `list` and `open` do not show it, and where it rejects, they never
    * do, whatever was written is removed, then or later. Durable when it resolves. An error of `chunks` rejects with that
    * error. Chunks are read only as fast as they are stored; each is the store's until the next is asked for.
-   * @throws KAGAMI_SNAPSHOT_EXISTS when that token has a snapshot of that id: nothing was changed. Of several at once, one wins.
+   * @throws KAGAMI_SNAPSHOT_EXISTS (not retryable) when that token has a snapshot of that id: nothing was changed. Of several at once, one wins.
    * @throws KAGAMI_STORE_FULL (retryable), KAGAMI_STORE_UNAVAILABLE (retryable)
    */
   create(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>, options: CallOptions): Promise<SnapshotRef>
@@ -66,10 +68,13 @@ export interface SnapshotStore extends Adapter {
 
   /**
    * The blob, in chunks of at most about 1 MiB, which belong to the caller. Read on demand; returning early frees everything.
-   * @throws KAGAMI_SNAPSHOT_MISSING, KAGAMI_SNAPSHOT_CORRUPT (also while reading), KAGAMI_STORE_UNAVAILABLE
+   * @throws KAGAMI_SNAPSHOT_MISSING (not retryable), KAGAMI_SNAPSHOT_CORRUPT (not retryable; also while reading), KAGAMI_STORE_UNAVAILABLE (retryable)
    */
   open(token: string, id: string, options: CallOptions): AsyncIterable<Uint8Array>
 
-  /** Deletes a snapshot: not listed any more when it resolves. A no-op where there is none. */
+  /**
+   * Deletes a snapshot: not listed any more when it resolves. A no-op where there is none.
+   * @throws KAGAMI_STORE_UNAVAILABLE (retryable)
+   */
   delete(token: string, id: string, options: CallOptions): Promise<void>
 }

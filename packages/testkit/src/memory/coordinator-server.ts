@@ -127,7 +127,8 @@ export class CoordinatorServer implements MemoryCoordinatorControls {
       const message = `another live session has joined as node ${record.node}; give each node an id of its own, or wait for it to end`
       throw new KagamiError('KAGAMI_NODE_ID_TAKEN', message, { retryable: true, details: { node: record.node } })
     }
-    session.record = { node: record.node, member: record.member, data: record.data.slice() }
+    // Not `slice`, which of a Buffer gives a view.
+    session.record = { node: record.node, member: record.member, data: new Uint8Array(record.data) }
     this.#announce(session.cluster)
   }
 
@@ -171,7 +172,7 @@ export class CoordinatorServer implements MemoryCoordinatorControls {
       const message = `document ${name} has version ${version ?? 'none'}, expected ${expected ?? 'none'}; read it again`
       throw new KagamiError('KAGAMI_VERSION_CONFLICT', message, { details: { name } })
     }
-    const document: Document = Object.freeze({ name, version: (version ?? 0) + 1, bytes: bytes.slice() })
+    const document: Document = Object.freeze({ name, version: (version ?? 0) + 1, bytes: new Uint8Array(bytes) })
     documents.set(name, document)
     this.#announce(cluster)
     return document.version

@@ -136,7 +136,8 @@ class MemorySession implements Session {
     this.#reach(options)
     const { record: joined } = this.#session
     if (joined?.node !== record.node || joined.member !== record.member) {
-      throw new KagamiError('KAGAMI_BUG', 'update() is for the node and member that this session has joined as')
+      const given = `${record.node} ${record.member}`
+      throw badOption('record', given, 'the node and the member that this session has joined as')
     }
     this.#parts.server.join(this.#session, record)
   }

@@ -74,7 +74,8 @@ export class StoredLog {
 
   append(token: string, bytes: Uint8Array): Offset {
     const offset = this.#records.length === 0 ? this.end : this.end - 1n + this.#step
-    this.#records.push({ offset, bytes: bytes.slice(), token })
+    // Not `slice`, which of a Buffer gives a view.
+    this.#records.push({ offset, bytes: new Uint8Array(bytes), token })
     this.#labels.set(token, (this.#labels.get(token) ?? 0) + 1)
     this.end = offset + 1n
     this.changed.ring()

@@ -30,7 +30,8 @@ export class StoredBlob {
   bytes = 0
 
   add(chunk: Uint8Array): void {
-    const bytes = chunk.slice()
+    // Not `slice`, which of a Buffer gives a view.
+    const bytes = new Uint8Array(chunk)
     this.pieces.push({ bytes, checksum: crc32(bytes) })
     this.bytes += bytes.byteLength
   }

@@ -6,6 +6,7 @@ import type { CoordinatorWorld } from './coordinator-world.js'
 import { connectOn, sessionsOf } from './coordinator-support.js'
 import { bytesOf, equalBytes, iterate, nextOf, rejectsWith, textOf, until } from './expect.js'
 import { seededRandom } from './random.js'
+import { sleep } from './runner.js'
 import type { Case } from './runner.js'
 
 export function documentCases(test: Case<CoordinatorWorld>): void {
@@ -112,6 +113,36 @@ function writeCases(test: Case<CoordinatorWorld>): void {
     const { session: later } = await connectOn(scope, world, 'b')
     const document = await later.read('x/1', scope.options)
     assert.deepEqual([document!.version, textOf(document!.bytes)], [version, 'kept'])
+  })
+
+  test('the bytes that were written are the writer’s again once the write has settled', async (scope, world) => {
+    const [a, b] = await sessionsOf(scope, world, ['a', 'b'])
+    // A Buffer too: its `slice` is a view.
+    for (const [name, bytes] of Object.entries({ 'x/1': bytesOf('kept'), 'x/2': Buffer.from('kept') })) {
+      const watch = iterate(scope, b!.watch(name, scope.options))
+      await nextOf(scope, watch, 'the present state')
+      await a!.write(name, bytes, undefined, scope.options)
+      bytes.fill(0)
+      const documents = await until(scope, watch, (state) => state.size === 1, 'the document')
+      assert.equal(textOf(documents.get(name)!.bytes), 'kept')
+      for (const session of [a!, b!]) assert.equal(textOf((await session.read(name, scope.options))!.bytes), 'kept')
+    }
+  })
+
+  test('a write that is aborted under way writes what it was given, or nothing', async (scope, world) => {
+    const { session } = await connectOn(scope, world, 'a')
+    const controller = scope.controller()
+    const names = Array.from({ length: 20 }, (_, i) => `x/${i}`)
+    const given = names.map(() => bytesOf('given'))
+    const writes = names.map((name, i) => session.write(name, given[i]!, undefined, { signal: controller.signal }))
+    controller.abort(new Error('enough'))
+    await scope.within(Promise.allSettled(writes), '20 writes')
+    for (const bytes of given) bytes.fill(0)
+    await sleep(scope.quietMs)
+    for (const name of names) {
+      const document = await session.read(name, scope.options)
+      if (document !== undefined) assert.equal(textOf(document.bytes), 'given')
+    }
   })
 
   test('names may use their whole alphabet, and a name may be the beginning of another', async (scope, world) => {

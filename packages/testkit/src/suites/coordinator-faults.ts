@@ -5,7 +5,7 @@ import type { MemberRecord } from '@kagami/core/contract'
 import type { CoordinatorCapabilities } from './coordinator-capabilities.js'
 import type { CoordinatorWorld } from './coordinator-world.js'
 import { abortOf, connectOn, memberOf, sessionsOf } from './coordinator-support.js'
-import { bytesOf, endedWith, iterate, nextOf, rejectsRetryably, rejectsWith, textOf, until } from './expect.js'
+import { bytesOf, endedWith, iterate, nextOf, rejectsWith, textOf, unanswered, until } from './expect.js'
 import { sleep } from './runner.js'
 import type { Case, Scope } from './runner.js'
 
@@ -111,7 +111,7 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     const leadership = await scope.within(session.campaign(scope.options), 'the election')
     await scope.fault(() => world.partition!('a'))
     await scope.within(abortOf(leadership.signal), 'the end', scope.patienceMs + session.timeoutMs)
-    endedWith(leadership.signal, 'KAGAMI_COORDINATOR_UNAVAILABLE', 'a leadership out of contact', true)
+    endedWith(leadership.signal, 'KAGAMI_COORDINATOR_UNAVAILABLE', 'a leadership out of contact')
   })
 
   test('a session that expired out of contact is over when the contact is back', async (scope, world) => {
@@ -167,14 +167,22 @@ function partitionCases(test: Case<CoordinatorWorld>): void {
     await until(scope, watch, (documents) => documents.size === 1, 'the document that was missed')
   })
 
-  test('out of contact nothing is made up: reads and writes do not resolve', async (scope, world) => {
+  test('out of contact nothing is made up: reads, writes and joins do not resolve, and may be tried again', async (scope, world) => {
     const [a, b] = await sessionsOf(scope, world, ['a', 'b'])
-    await a!.write('x/1', bytesOf('one'), undefined, scope.options)
+    const version = await a!.write('x/1', bytesOf('one'), undefined, scope.options)
+    assert.equal(textOf((await a!.read('x/1', scope.options))!.bytes), 'one')
     await scope.fault(() => world.partition!('a'))
-    await scope.staysPending(a!.read('x/1', scope.options), 'a read out of contact')
-    const write = a!.write('x/2', bytesOf('two'), undefined, scope.options)
-    await scope.staysPending(write, 'a write out of contact')
-    assert.equal(textOf((await b!.read('x/1', scope.options))!.bytes), 'one')
+    await b!.write('x/1', bytesOf('meanwhile'), version, scope.options)
+    const code = 'KAGAMI_COORDINATOR_UNAVAILABLE'
+    for (const [what, call] of [
+      ['a read', () => a!.read('x/1', scope.options)],
+      ['a read of what was never read', () => a!.read('x/2', scope.options)],
+      ['a write', () => a!.write('x/2', bytesOf('two'), undefined, scope.options)],
+      ['a join', () => a!.join(memberOf('a'), scope.options)],
+    ] as const) {
+      await unanswered(scope, call(), code, `${what} out of contact`)
+    }
+    assert.equal(textOf((await b!.read('x/1', scope.options))!.bytes), 'meanwhile')
   })
 }
 
@@ -194,7 +202,7 @@ function fullCase(test: Case<CoordinatorWorld>): void {
     const write = (expected: number): Promise<number> =>
       session.write('x/1', new Uint8Array(50_000), expected, scope.options)
     const end = await scope.fault(() => world.fill!())
-    await rejectsRetryably(scope, write(version), 'KAGAMI_STORE_FULL', 'write()')
+    await rejectsWith(scope, write(version), 'KAGAMI_STORE_FULL', 'write()')
     const kept = (await session.read('x/1', scope.options))!
     assert.equal(textOf(kept.bytes), 'before')
     await sleep(session.timeoutMs * 1.5)
@@ -230,7 +238,7 @@ function outageCases(test: Case<CoordinatorWorld>): void {
     const { coordinator } = await connectOn(scope, world, 'a')
     const end = await scope.fault(() => world.outage!())
     const connecting = coordinator.connect(scope.options)
-    await rejectsRetryably(scope, connecting, 'KAGAMI_COORDINATOR_UNAVAILABLE', 'connect()')
+    await rejectsWith(scope, connecting, 'KAGAMI_COORDINATOR_UNAVAILABLE', 'connect()')
     await end()
     const session = await scope.within(coordinator.connect(scope.options), 'connect()')
     await session.close()

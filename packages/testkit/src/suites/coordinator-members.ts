@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { MemberRecord } from '@kagami/core/contract'
 import type { CoordinatorWorld } from './coordinator-world.js'
 import { connectOn, memberOf, sessionsOf } from './coordinator-support.js'
-import { iterate, nextOf, rejectsRetryably, textOf, until } from './expect.js'
+import { bytesOf, iterate, nextOf, rejectsWith, textOf, until } from './expect.js'
 import type { Case } from './runner.js'
 
 const names = (members: readonly MemberRecord[]): string => members.map(({ member }) => member).join(' ')
@@ -50,12 +50,7 @@ export function membershipCases(test: Case<CoordinatorWorld>): void {
   test('a node id is taken while another live session holds it', async (scope, world) => {
     const [first, second] = await sessionsOf(scope, world, ['a', 'a'])
     await first!.join(memberOf('a', 1), scope.options)
-    await rejectsRetryably(
-      scope,
-      second!.join(memberOf('a', 2), scope.options),
-      'KAGAMI_NODE_ID_TAKEN',
-      'a second join()',
-    )
+    await rejectsWith(scope, second!.join(memberOf('a', 2), scope.options), 'KAGAMI_NODE_ID_TAKEN', 'a second join()')
     const { session: other } = await connectOn(scope, world, 'b')
     const watch = iterate(scope, other.watchMembers(scope.options))
     assert.equal(names(await nextOf(scope, watch, 'the present state')), 'a-1')
@@ -73,7 +68,7 @@ export function membershipCases(test: Case<CoordinatorWorld>): void {
     assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1)
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled') continue
-      await rejectsRetryably(scope, Promise.reject(outcome.reason), 'KAGAMI_NODE_ID_TAKEN', 'a join() that lost')
+      await rejectsWith(scope, Promise.reject(outcome.reason), 'KAGAMI_NODE_ID_TAKEN', 'a join() that lost')
     }
   })
 
@@ -85,6 +80,30 @@ export function membershipCases(test: Case<CoordinatorWorld>): void {
     await a!.update(memberOf('a', 1, 'after'), scope.options)
     const members = await until(scope, watch, ([member]) => textOf(member!.data) === 'after', 'the update')
     assert.equal(names(members), 'a-1')
+  })
+
+  test('update is refused before join, and as another node or member, and makes no member', async (scope, world) => {
+    const [a, b] = await sessionsOf(scope, world, ['a', 'b'])
+    const refused = (record: MemberRecord): Promise<void> =>
+      rejectsWith(scope, a!.update(record, scope.options), 'KAGAMI_BAD_OPTION', `update() as ${record.member}`)
+    await refused(memberOf('a'))
+    await a!.join(memberOf('a'), scope.options)
+    await refused(memberOf('a', 2))
+    await refused(memberOf('c'))
+    const members = await nextOf(scope, iterate(scope, b!.watchMembers(scope.options)), 'the members')
+    assert.equal(names(members), 'a-1')
+  })
+
+  test('the data of a record is the caller’s again once join or update has settled', async (scope, world) => {
+    const [a, b] = await sessionsOf(scope, world, ['a', 'b'])
+    const watches = [a!, b!].map((session) => iterate(scope, session.watchMembers(scope.options)))
+    // A Buffer too: its `slice` is a view.
+    for (const [call, data] of Object.entries({ join: bytesOf('joined'), update: Buffer.from('updated') })) {
+      const text = textOf(data)
+      await a![call as 'join' | 'update']({ ...memberOf('a'), data }, scope.options)
+      data.fill(0)
+      for (const watch of watches) await until(scope, watch, ([found]) => textOf(found?.data ?? data) === text, text)
+    }
   })
 
   test('a closed session’s member vanishes at once for the others', async (scope, world) => {

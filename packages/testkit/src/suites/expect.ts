@@ -2,19 +2,33 @@
 import assert from 'node:assert/strict'
 import { isKagamiError } from '@kagami/core/contract'
 import type { KagamiErrorCode } from '@kagami/core/contract'
+import { retryable } from './retryable.js'
 import type { Scope } from './runner.js'
 
-/** The promise rejects with a Kagami error of one of these codes. */
+/** The promise rejects with a Kagami error of this code, which is retryable as the contract says. */
 export async function rejectsWith(
   scope: Scope,
   promise: Promise<unknown>,
-  codes: KagamiErrorCode | readonly KagamiErrorCode[],
+  code: KagamiErrorCode,
   what: string,
 ): Promise<void> {
-  const error = await rejection(scope, promise, what)
-  const expected = typeof codes === 'string' ? [codes] : codes
-  assert.ok(isKagamiError(error), `${what} rejected with ${describe(error)}, expected ${expected.join(' or ')}`)
-  assert.ok(expected.includes(error.code), `${what} rejected with ${error.code}, expected ${expected.join(' or ')}`)
+  isError(await rejection(scope, promise, what), code, `${what} rejected`)
+}
+
+/** Nothing is made up while nobody answers: within the quiet time the promise stays pending, or rejects like `rejectsWith`. */
+export async function unanswered(
+  scope: Scope,
+  promise: Promise<unknown>,
+  code: KagamiErrorCode,
+  what: string,
+): Promise<void> {
+  let error: unknown
+  const answer = promise.catch((reason: unknown) => {
+    error = reason
+    throw reason
+  })
+  await scope.staysPending(answer, what)
+  if (error !== undefined) isError(error, code, `${what} rejected`)
 }
 
 /** The promise rejects with this very object. */
@@ -28,24 +42,18 @@ export async function rejectsWithReason(
   assert.ok(error === reason, `${what} rejected with ${describe(error)}, expected the reason itself`)
 }
 
-/** Rejects like `codes`, and says that trying again may help. */
-export async function rejectsRetryably(
-  scope: Scope,
-  promise: Promise<unknown>,
-  code: KagamiErrorCode,
-  what: string,
-): Promise<void> {
-  const error = await rejection(scope, promise, what)
-  assert.ok(isKagamiError(error, code), `${what} rejected with ${describe(error)}, expected ${code}`)
-  assert.equal(error.retryable, true, `${what}: ${code} must be retryable`)
+/** The signal has aborted, with a Kagami error of this code, which is retryable as the contract says. */
+export function endedWith(signal: AbortSignal, code: KagamiErrorCode, what: string): void {
+  assert.equal(signal.aborted, true, `${what} has not ended`)
+  isError(signal.reason, code, `${what} ended`)
 }
 
-/** The signal has aborted, with a Kagami error of this code, and, where that is given, one that is retryable or is not. */
-export function endedWith(signal: AbortSignal, code: KagamiErrorCode, what: string, retryable?: boolean): void {
-  assert.equal(signal.aborted, true, `${what} has not ended`)
-  const reason: unknown = signal.reason
-  assert.ok(isKagamiError(reason, code), `${what} ended with ${describe(reason)}, expected ${code}`)
-  if (retryable !== undefined) assert.equal(reason.retryable, retryable, `${what}: ${code}, retryable`)
+/** `what` is a whole beginning of a sentence, such as `append() rejected`. */
+export function isError(error: unknown, code: KagamiErrorCode, what: string): void {
+  assert.ok(isKagamiError(error, code), `${what} with ${describe(error)}, expected ${code}`)
+  const expected = retryable[code]
+  if (expected === undefined) return
+  assert.equal(error.retryable, expected, `${what} with ${code}, which must ${expected ? '' : 'not '}be retryable`)
 }
 
 async function rejection(scope: Scope, promise: Promise<unknown>, what: string): Promise<unknown> {

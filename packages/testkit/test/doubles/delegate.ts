@@ -39,3 +39,12 @@ export function brokenSessions(coordinator: Coordinator, change: (session: Sessi
 export function deaf(): AbortSignal {
   return new AbortController().signal
 }
+
+/** Rejects with the signal's reason, as soon as there is one. */
+export function rejectionOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+  })
+}

@@ -310,7 +310,7 @@ describe('a wrong option or use is refused with a code', () => {
     await a.campaign({ signal })
     expect(await codeOf(a.campaign({ signal }))).toBe('KAGAMI_BUG')
     const record = { node: 'a', member: 'a-1', data: new Uint8Array(0) }
-    expect(await codeOf(a.update(record, { signal }))).toBe('KAGAMI_BUG')
+    expect(await codeOf(a.update(record, { signal }))).toBe('KAGAMI_BAD_OPTION')
     expect(await codeOf(a.read('no spaces', { signal }))).toBe('KAGAMI_BAD_OPTION')
   })
 })

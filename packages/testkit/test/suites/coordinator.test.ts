@@ -1,13 +1,13 @@
 import { describe, it } from 'vitest'
 import { coordinatorSuite } from '../../src/suites/coordinator.js'
 import { expectCaught, outcomes } from '../collect.js'
-import { brokenCoordinators } from '../doubles/coordinators.js'
+import { allCoordinators } from '../doubles/catalogue.js'
 import { memoryCoordinatorSubject } from '../memory-subjects.js'
 
 const timing = { patienceMs: 500, quietMs: 30, caseMs: 3_000 }
 
 describe('the suite of Coordinator catches a coordinator that', () => {
-  for (const { fault, wrap, caught, sessionTimeoutMs } of brokenCoordinators) {
+  for (const { fault, wrap, caught, sessionTimeoutMs } of allCoordinators) {
     it(fault, { timeout: 30_000 }, async () => {
       const subject = { ...memoryCoordinatorSubject({ wrap, sessionTimeoutMs }), timing }
       expectCaught(await outcomes((runner) => coordinatorSuite(runner, subject), caught), caught)

@@ -1,13 +1,13 @@
 import { describe, it } from 'vitest'
 import { snapshotStoreSuite } from '../../src/suites/snapshot-store.js'
 import { expectCaught, outcomes } from '../collect.js'
-import { brokenStores } from '../doubles/snapshot-stores.js'
+import { allStores } from '../doubles/catalogue.js'
 import { memorySnapshotSubject } from '../memory-subjects.js'
 
 const timing = { patienceMs: 500, quietMs: 30, caseMs: 3_000 }
 
 describe('the suite of SnapshotStore catches a store that', () => {
-  for (const { fault, wrap, caught } of brokenStores) {
+  for (const { fault, wrap, caught } of allStores) {
     it(fault, { timeout: 30_000 }, async () => {
       const subject = { ...memorySnapshotSubject(wrap), timing }
       expectCaught(await outcomes((runner) => snapshotStoreSuite(runner, subject), caught), caught)
