@@ -10,7 +10,10 @@ import type { SnapshotStoreSubject } from '../src/suites/snapshot-store.js'
 const timing: SuiteTiming = { patienceMs: 2_000, quietMs: 30 }
 
 export function memoryLogSubject(
-  options: { readonly wrap?: (log: CommitLog) => CommitLog; readonly offsets?: MemoryOffsetOptions } = {},
+  options: {
+    readonly wrap?: (log: CommitLog, world: object) => CommitLog
+    readonly offsets?: MemoryOffsetOptions
+  } = {},
 ): CommitLogSubject {
   const { wrap = (log) => log, offsets = {} } = options
   return {
@@ -19,7 +22,7 @@ export function memoryLogSubject(
     setup: () => {
       const world = memoryCluster({ offsets })
       return {
-        open: () => wrap(world.commitLog()),
+        open: () => wrap(world.commitLog(), world),
         outage: () => world.logs.cut(),
         fill: () => world.logs.fill(),
         recreate: (address) => world.logs.recreate(address),
@@ -30,18 +33,19 @@ export function memoryLogSubject(
 }
 
 export function memorySnapshotSubject(
-  wrap: (store: SnapshotStore) => SnapshotStore = (store) => store,
+  wrap: (store: SnapshotStore, world: object) => SnapshotStore = (store) => store,
 ): SnapshotStoreSubject {
   return {
     timing,
-    capabilities: { outage: true, fill: true, corrupt: true, tear: false, spoilMeta: true, boundedMemory: false },
+    capabilities: { outage: true, fill: true, corrupt: true, tear: true, spoilMeta: true, boundedMemory: false },
     setup: () => {
       const world = memoryCluster()
       return {
-        open: () => wrap(world.snapshotStore()),
+        open: () => wrap(world.snapshotStore(), world),
         outage: () => world.snapshots.cut(),
         fill: () => world.snapshots.fill(),
         corrupt: (token, id) => world.snapshots.corrupt(token, id),
+        tear: (token, id) => world.snapshots.tear(token, id),
         spoilMeta: (token, id) => world.snapshots.spoilMeta(token, id),
       }
     },
@@ -50,7 +54,7 @@ export function memorySnapshotSubject(
 
 export function memoryCoordinatorSubject(
   options: {
-    readonly wrap?: (coordinator: Coordinator) => Coordinator
+    readonly wrap?: (coordinator: Coordinator, world: object) => Coordinator
     readonly sessionTimeoutMs?: number | undefined
   } = {},
 ): CoordinatorSubject {
@@ -61,7 +65,7 @@ export function memoryCoordinatorSubject(
     setup: () => {
       const world = memoryCluster()
       return {
-        open: () => wrap(world.coordinator({ sessionTimeoutMs })),
+        open: () => wrap(world.coordinator({ sessionTimeoutMs }), world),
         outage: () => world.coordination.cut(),
         fill: () => world.coordination.fill(),
         partition: (node) => world.coordination.cut(node),

@@ -13,6 +13,8 @@ export interface MemorySnapshotControls {
   fill(): Mend
   /** Flips a bit of a published blob: reading it raises KAGAMI_SNAPSHOT_CORRUPT. */
   corrupt(token: string, id: string): void
+  /** Cuts a published blob short: reading it raises KAGAMI_SNAPSHOT_CORRUPT. */
+  tear(token: string, id: string): void
   /** Makes the metadata of a published snapshot unreadable: it is not listed any more. */
   spoilMeta(token: string, id: string): void
   /** Loses every snapshot. */
@@ -102,10 +104,14 @@ export class SnapshotServer implements MemorySnapshotControls {
   }
 
   corrupt(token: string, id: string): void {
-    const piece = this.#at(token, id).blob.pieces.findLast(({ bytes }) => bytes.byteLength > 0)
-    if (piece === undefined)
-      throw new KagamiError('KAGAMI_SNAPSHOT_MISSING', `${id} of ${token} has no bytes to corrupt`)
-    piece.bytes[piece.bytes.byteLength >>> 1]! ^= 1
+    const { bytes } = this.#lastPiece(token, id)
+    bytes[bytes.byteLength >>> 1]! ^= 1
+  }
+
+  tear(token: string, id: string): void {
+    const { pieces } = this.#at(token, id).blob
+    const piece = this.#lastPiece(token, id)
+    pieces.splice(pieces.indexOf(piece), 1, { ...piece, bytes: piece.bytes.slice(0, piece.bytes.byteLength >>> 1) })
   }
 
   spoilMeta(token: string, id: string): void {
@@ -114,6 +120,13 @@ export class SnapshotServer implements MemorySnapshotControls {
 
   wipe(): void {
     this.#snapshots.clear()
+  }
+
+  #lastPiece(token: string, id: string): Piece {
+    const piece = this.#at(token, id).blob.pieces.findLast(({ bytes }) => bytes.byteLength > 0)
+    if (piece === undefined)
+      throw new KagamiError('KAGAMI_SNAPSHOT_MISSING', `${id} of ${token} has no bytes to damage`)
+    return piece
   }
 
   #at(token: string, id: string): StoredSnapshot {

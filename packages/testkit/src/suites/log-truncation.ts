@@ -109,15 +109,18 @@ function dropCases(test: Case<CommitLogWorld>): void {
 }
 
 /** The records that are left, though what was given up may still go on while they are read. */
-async function settledRecords(scope: Scope, handle: TokenLog): Promise<LogRecord[]> {
-  for (;;) {
-    try {
-      return await allRecords(scope, handle)
-    } catch (error) {
-      if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
+function settledRecords(scope: Scope, handle: TokenLog): Promise<LogRecord[]> {
+  const reading = async (): Promise<LogRecord[]> => {
+    for (;;) {
+      try {
+        return await allRecords(scope, handle)
+      } catch (error) {
+        if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
+      }
+      await scope.turn()
     }
-    await scope.turn()
   }
+  return scope.within(reading(), 'reading from where the log says that it begins')
 }
 
 function readerCases(test: Case<CommitLogWorld>): void {

@@ -1,18 +1,22 @@
 /** Commit logs with one fault each, and the cases of the suite that must catch it. */
 import { isKagamiError } from '@kagami/core/contract'
 import type { CommitLog, LogBatch, Offset, ReadOptions, TokenLog } from '@kagami/core/contract'
+import type { CommitLogCapabilities } from '../../src/suites/commit-log-capabilities.js'
 import { brokenHandles, deaf, delegate } from './delegate.js'
 
 export interface BrokenLog {
   readonly fault: string
-  readonly wrap: (log: CommitLog) => CommitLog
+  /** `world` is one for all the adapters of a case. */
+  readonly wrap: (log: CommitLog, world: object) => CommitLog
   readonly caught: readonly string[]
+  /** What it declares, where that is another thing than it can. */
+  readonly claims?: Partial<CommitLogCapabilities>
 }
 
 type Read = (from: Offset, options: ReadOptions) => AsyncIterable<LogBatch>
 
 /** A log whose reading is another. */
-function reading(change: (inner: TokenLog) => Read): (log: CommitLog) => CommitLog {
+export function reading(change: (inner: TokenLog) => Read): (log: CommitLog) => CommitLog {
   return (log) => brokenHandles(log, (inner) => ({ read: change(inner) }))
 }
 
@@ -138,11 +142,6 @@ export const brokenLogs: readonly BrokenLog[] = [
       'an append, range or truncate whose signal has aborted',
       'calls on addresses whose signal has aborted',
     ],
-  },
-  {
-    fault: 'starts though it was told not to',
-    wrap: (log) => delegate(log, { start: (context) => log.start({ ...context, signal: deaf() }) }),
-    caught: ['a start whose signal aborts rejects with the reason'],
   },
   {
     fault: 'does not wake at an append',
@@ -470,43 +469,5 @@ export const brokenLogs: readonly BrokenLog[] = [
           }),
       })),
     caught: ['a full log rejects appends with KAGAMI_STORE_FULL'],
-  },
-  {
-    fault: 'can not be stopped twice',
-    wrap: (log) => {
-      let stopped = false
-      return delegate(log, {
-        stop: async () => {
-          if (stopped) throw new Error('stopped already')
-          stopped = true
-          await log.stop()
-        },
-      })
-    },
-    caught: ['stop may be called twice'],
-  },
-  {
-    fault: 'does not stop during an outage',
-    wrap: (log) => {
-      let probe: TokenLog | undefined
-      return delegate(log, {
-        start: async (context) => {
-          await log.start(context)
-          const address = await log.allocate('probe', new Set(), context)
-          probe = await log.open(address, { ...context, token: 'probe' })
-        },
-        stop: async () => {
-          for (let tries = 0; probe !== undefined && tries < 100; tries++) {
-            const reached = await probe.range({ signal: deaf() }).catch((error: unknown) => {
-              return isKagamiError(error, 'KAGAMI_LOG_UNAVAILABLE') ? undefined : error
-            })
-            if (reached !== undefined) break
-            await new Promise((resolve) => setTimeout(resolve, 20))
-          }
-          await log.stop()
-        },
-      })
-    },
-    caught: ['stop settles during an outage'],
   },
 ]

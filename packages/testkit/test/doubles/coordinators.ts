@@ -1,17 +1,21 @@
 /** Coordinators with one fault each, and the cases of the suite that must catch it. */
 import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { Coordinator, Document, Leadership, MemberRecord, Session } from '@kagami/core/contract'
+import type { CoordinatorCapabilities } from '../../src/suites/coordinator-capabilities.js'
 import { brokenSessions, deaf, delegate } from './delegate.js'
 
 export interface BrokenCoordinator {
   readonly fault: string
-  readonly wrap: (coordinator: Coordinator) => Coordinator
+  /** `world` is one for all the adapters of a case. */
+  readonly wrap: (coordinator: Coordinator, world: object) => Coordinator
   readonly caught: readonly string[]
   /** The timeout of the sessions below, where it is not the usual one. */
   readonly sessionTimeoutMs?: number
+  /** What it declares, where that is another thing than it can. */
+  readonly claims?: Partial<CoordinatorCapabilities>
 }
 
-function sessions(change: (session: Session) => Partial<Session>): (coordinator: Coordinator) => Coordinator {
+export function sessions(change: (session: Session) => Partial<Session>): (coordinator: Coordinator) => Coordinator {
   return (coordinator) => brokenSessions(coordinator, change)
 }
 
@@ -114,6 +118,7 @@ export const brokenCoordinators: readonly BrokenCoordinator[] = [
     caught: [
       'resign ends the leadership',
       'when the leader closes its session, its signal aborts',
+      'when the leader’s adapter stops, its signal aborts',
       'an expired session’s member vanishes, and its leadership passes on',
       'out of contact a leader’s signal aborts before another is elected',
     ],

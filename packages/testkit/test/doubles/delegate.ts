@@ -48,3 +48,22 @@ export function rejectionOf(signal: AbortSignal): Promise<never> {
     if (signal.aborted) abort()
   })
 }
+
+/** A wrapper whose adapters of one world share what `make` keeps, as the nodes of a cluster share a folder. */
+export function perWorld<T>(make: () => (inner: T) => T): (inner: T, world: object) => T {
+  const wrappers = new WeakMap<object, (inner: T) => T>()
+  return (inner, world) => {
+    const wrap = wrappers.get(world) ?? make()
+    wrappers.set(world, wrap)
+    return wrap(inner)
+  }
+}
+
+/** Throws at the first call above so many. */
+export function atMost(count: number): () => void {
+  let left = count
+  return () => {
+    if (left === 0) throw new Error('too many at once')
+    left -= 1
+  }
+}

@@ -1,12 +1,16 @@
 /** Snapshot stores with one fault each, and the cases of the suite that must catch it. */
 import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { CallOptions, SnapshotMeta, SnapshotRef, SnapshotStore } from '@kagami/core/contract'
+import type { SnapshotStoreCapabilities } from '../../src/suites/snapshot-store.js'
 import { deaf, delegate } from './delegate.js'
 
 export interface BrokenStore {
   readonly fault: string
-  readonly wrap: (store: SnapshotStore) => SnapshotStore
+  /** `world` is one for all the adapters of a case. */
+  readonly wrap: (store: SnapshotStore, world: object) => SnapshotStore
   readonly caught: readonly string[]
+  /** What it declares, where that is another thing than it can. */
+  readonly claims?: Partial<SnapshotStoreCapabilities>
 }
 
 type Chunks = AsyncIterable<Uint8Array>
@@ -151,7 +155,7 @@ export const brokenStores: readonly BrokenStore[] = [
           }
         },
       }),
-    caught: ['a flipped bit is KAGAMI_SNAPSHOT_CORRUPT'],
+    caught: ['a flipped bit is KAGAMI_SNAPSHOT_CORRUPT', 'a blob that was cut short is KAGAMI_SNAPSHOT_CORRUPT'],
   },
   {
     fault: 'does not listen to signals',
@@ -371,23 +375,6 @@ export const brokenStores: readonly BrokenStore[] = [
       }),
     ),
     caught: ['a full store rejects with KAGAMI_STORE_FULL'],
-  },
-  {
-    fault: 'has no patience with a stop before its start',
-    wrap: (store) => {
-      let started = false
-      return delegate(store, {
-        start: (context) => {
-          started = true
-          return store.start(context)
-        },
-        stop: async () => {
-          if (!started) throw new Error('not started')
-          await store.stop()
-        },
-      })
-    },
-    caught: ['stop may be called before start'],
   },
   {
     fault: 'takes its snapshots along when it stops',

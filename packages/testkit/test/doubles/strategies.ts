@@ -6,6 +6,7 @@ import type {
   PlacementTarget,
   PlacementToken,
 } from '@kagami/core/contract'
+import { copiesOf } from '../../src/suites/placement-rules.js'
 import { plainStrategy } from '../strategy.js'
 
 export interface BrokenStrategy {
@@ -217,5 +218,51 @@ export const brokenStrategies: readonly BrokenStrategy[] = [
       },
     }),
     caught: ['without members every token has a target'],
+  },
+  {
+    fault: 'fails without tokens',
+    make: () => ({
+      name: 'broken',
+      place: (input) => {
+        if (input.tokens.length === 0) throw new Error('no tokens')
+        return plainStrategy().place(input)
+      },
+    }),
+    caught: ['without tokens there is nothing to place'],
+  },
+  {
+    fault: 'has no name',
+    make: () => ({ ...plainStrategy(), name: ' ' }),
+    caught: ['a strategy has a name for messages'],
+  },
+  {
+    fault: 'trusts no node that is alone with a primary',
+    make: changed((placement, _token, { members }) =>
+      members.length === 1 && placement.primary !== null ? { primary: null, replicas: [placement.primary] } : placement,
+    ),
+    caught: ['the only member gets a token’s primary, and no replica'],
+  },
+  {
+    fault: 'keeps its target in a plain object',
+    make: () => ({
+      name: 'broken',
+      place: (input) => {
+        const target: Record<string, Placement> = {}
+        for (const [token, placement] of plainStrategy().place(input)) target[token] = placement
+        return new Map(Object.entries(target))
+      },
+    }),
+    caught: ['token and node names that are no identifiers'],
+  },
+  {
+    fault: 'places a token anew when its replicas change',
+    make: changed((placement, { current }, { members }) => {
+      const held = copiesOf(current)
+      const copies = copiesOf(placement).length
+      const others = members.map(({ node }) => node).filter((node) => !held.includes(node))
+      if (held.length === 0 || held.length === copies || others.length < copies) return placement
+      return { primary: others[0]!, replicas: others.slice(1, copies) }
+    }),
+    caught: ['after a change of replicas, each token has its copies again, and keeps those that fit'],
   },
 ]

@@ -7,10 +7,11 @@ import { memoryLogSubject } from '../memory-subjects.js'
 const timing = { patienceMs: 500, quietMs: 30, caseMs: 3_000 }
 
 describe('the suite of CommitLog catches a log that', () => {
-  for (const { fault, wrap, caught } of allLogs) {
+  for (const { fault, wrap, caught, claims } of allLogs) {
     it(fault, { timeout: 30_000 }, async () => {
-      const subject = { ...memoryLogSubject({ wrap }), timing }
-      expectCaught(await outcomes((runner) => commitLogSuite(runner, subject), caught), caught)
+      const subject = memoryLogSubject({ wrap })
+      const claimed = { ...subject, timing, capabilities: { ...subject.capabilities, ...claims } }
+      expectCaught(await outcomes((runner) => commitLogSuite(runner, claimed), caught), caught)
     })
   }
 })

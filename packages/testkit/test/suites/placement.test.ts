@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest'
 import { placementSuite } from '../../src/suites/placement.js'
 import { expectCaught, outcomes } from '../collect.js'
-import { brokenStrategies } from '../doubles/strategies.js'
+import { allStrategies } from '../doubles/catalogue.js'
 import { plainStrategy } from '../strategy.js'
 
 describe('a plain strategy', () => {
@@ -11,7 +11,7 @@ describe('a plain strategy', () => {
 
 describe('the suite of PlacementStrategy catches a strategy that', () => {
   const capabilities = { even: true, zones: true, fewestMoves: true }
-  for (const { fault, make, caught } of brokenStrategies) {
+  for (const { fault, make, caught } of allStrategies) {
     it(fault, { timeout: 30_000 }, async () => {
       expectCaught(await outcomes((runner) => placementSuite(runner, { setup: make, capabilities }), caught), caught)
     })

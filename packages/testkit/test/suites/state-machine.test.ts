@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest'
 import { stateMachineSuite } from '../../src/suites/state-machine.js'
 import { expectCaught, outcomes } from '../collect.js'
-import { brokenMachines } from '../doubles/machines.js'
+import { allMachines } from '../doubles/catalogue.js'
 import { command, KeyValue } from '../machine.js'
 
 const subject = {
@@ -15,7 +15,7 @@ describe('a key-value machine', () => {
 })
 
 describe('the suite of StateMachine catches a machine that', () => {
-  for (const { fault, make, caught } of brokenMachines) {
+  for (const { fault, make, caught } of allMachines) {
     it(fault, { timeout: 30_000 }, async () => {
       const results = await outcomes((runner) => stateMachineSuite(runner, { ...subject, setup: make }), caught)
       expectCaught(results, caught)
