@@ -1,8 +1,9 @@
 /** Coordinators whose errors, or whose silence about one, mislead whoever decides by them. */
 import { isKagamiError } from '@kagami/core/contract'
 import type { Coordinator, Document, KagamiErrorCode } from '@kagami/core/contract'
-import type { BrokenCoordinator } from './coordinators.js'
-import { brokenSessions, deaf, rejectionOf } from './delegate.js'
+import type { BrokenCoordinator } from './broken-coordinator.js'
+import { sessions } from './broken-coordinator.js'
+import { brokenSessions, deaf } from './delegate.js'
 import { contrary, raising } from './raising.js'
 
 function saying(code: KagamiErrorCode, method?: string): (coordinator: Coordinator) => Coordinator {
@@ -12,6 +13,36 @@ function saying(code: KagamiErrorCode, method?: string): (coordinator: Coordinat
 const madeUp = 'out of contact nothing is made up'
 
 export const coordinatorsWithMisleadingErrors: readonly BrokenCoordinator[] = [
+  {
+    fault: 'does not say that it is full',
+    wrap: sessions((session) => ({
+      write: (...given) =>
+        session.write(...given).catch((error: unknown) => {
+          throw isKagamiError(error, 'KAGAMI_STORE_FULL') ? new Error('ENOSPC') : error
+        }),
+    })),
+    caught: ['a full coordinator rejects writes with KAGAMI_STORE_FULL'],
+  },
+  {
+    fault: 'does not listen to signals',
+    wrap: sessions((session) => ({
+      read: (name) => session.read(name, { signal: deaf() }),
+      watch: (prefix) => session.watch(prefix, { signal: deaf() }),
+      watchMembers: () => session.watchMembers({ signal: deaf() }),
+    })),
+    caught: ['every call whose signal has aborted', 'an abort ends a watch that waits'],
+  },
+  {
+    fault: 'makes up an answer while it is out of contact',
+    wrap: sessions((session) => ({
+      read: (name, options) =>
+        session.read(name, options).catch((error: unknown) => {
+          if (!isKagamiError(error, 'KAGAMI_COORDINATOR_UNAVAILABLE')) throw error
+          return undefined
+        }),
+    })),
+    caught: ['out of contact nothing is made up'],
+  },
   ...['read', 'write', 'join'].map((method) => ({
     fault: `says at ${method}() that the contact will never come back`,
     wrap: saying('KAGAMI_COORDINATOR_UNAVAILABLE', method),
@@ -71,58 +102,9 @@ export const coordinatorsWithMisleadingErrors: readonly BrokenCoordinator[] = [
     caught: [madeUp],
   },
   {
-    fault: 'takes an update for a join',
-    wrap: (coordinator) =>
-      brokenSessions(coordinator, (session) => ({ update: (record, options) => session.join(record, options) })),
-    caught: ['update is refused before join, and as another node or member'],
-  },
-  {
-    fault: 'keeps the writer’s bytes',
-    wrap: (coordinator) =>
-      brokenSessions(coordinator, (session) => {
-        const kept = new Map<string, Uint8Array>()
-        return {
-          write: async (name, bytes, expected, options) => {
-            const version = await session.write(name, bytes, expected, options)
-            kept.set(`${name} ${version}`, bytes)
-            return version
-          },
-          read: async (name, options) => {
-            const document = await session.read(name, options)
-            return document && { ...document, bytes: kept.get(`${name} ${document.version}`) ?? document.bytes }
-          },
-        }
-      }),
-    caught: ['the bytes that were written are the writer’s again'],
-  },
-  {
-    fault: 'writes what was aborted, whatever its bytes are by then',
-    wrap: (coordinator) =>
-      brokenSessions(coordinator, (session) => ({
-        write: async (name, bytes, expected, { signal }) => {
-          const late = new Promise<void>((resolve) => setTimeout(resolve, 5))
-          const version = late.then(() => session.write(name, bytes, expected, { signal: deaf() }))
-          return Promise.race([version, rejectionOf(signal)])
-        },
-      })),
-    caught: ['a write that is aborted under way writes what it was given'],
-  },
-  {
-    fault: 'keeps the data of a record',
-    wrap: (coordinator) =>
-      brokenSessions(coordinator, (session) => {
-        let kept: Uint8Array | undefined
-        return {
-          join: async (record, options) => {
-            await session.join(record, options)
-            kept = record.data
-          },
-          watchMembers: async function* (options) {
-            for await (const members of session.watchMembers(options))
-              yield members.map((record) => ({ ...record, data: kept ?? record.data }))
-          },
-        }
-      }),
-    caught: ['the data of a record is the caller’s again'],
+    fault: 'does not declare a fault that can be caused',
+    wrap: (coordinator) => coordinator,
+    claims: { expire: false },
+    caught: ['declares'],
   },
 ]

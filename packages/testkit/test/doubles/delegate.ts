@@ -67,3 +67,8 @@ export function atMost(count: number): () => void {
     left -= 1
   }
 }
+
+/** Lets everything else that is due happen. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,7 +1,7 @@
 /** Commit logs with one fault each in what they do with addresses, and the cases of the suite that must catch it. */
-import { KagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError } from '@kagami/core/contract'
 import type { CallOptions, CommitLog, Offset, TokenLog } from '@kagami/core/contract'
-import type { BrokenLog } from './commit-logs.js'
+import type { BrokenLog } from './broken-log.js'
 import { brokenHandles, delegate, perWorld } from './delegate.js'
 
 /** The bounds of the log at an address. */
@@ -17,6 +17,107 @@ async function boundsAt(
 }
 
 export const logsWithBrokenAddresses: readonly BrokenLog[] = [
+  {
+    fault: 'gives an address that is in use',
+    wrap: (log) => delegate(log, { allocate: (token, _inUse, options) => log.allocate(token, new Set(), options) }),
+    caught: ['allocate gives none of the addresses in use'],
+  },
+  {
+    fault: 'gives the address of a log that holds records',
+    wrap: (log) => {
+      return delegate(log, {
+        allocate: async (token, inUse, options) => {
+          const used = await log.find('orders', inUse, options)
+          return used[0] ?? log.allocate(token, inUse, options)
+        },
+      })
+    },
+    caught: ['allocate never gives a log that holds records', 'release drops what lies below'],
+  },
+  {
+    fault: 'finds only logs that begin with the first record of all',
+    wrap: (log) =>
+      delegate(log, {
+        find: async (token, inUse, options) => {
+          const found: string[] = []
+          for (const address of await log.find(token, inUse, options))
+            if ((await boundsAt(log, address, options)).start === 0n) found.push(address)
+          return found
+        },
+      }),
+    caught: ['find finds a log whose older records were truncated'],
+  },
+  {
+    fault: 'releases more than it was told to',
+    wrap: (log) =>
+      delegate(log, {
+        release: async (address, _before, options) => {
+          const handle = await log.open(address, { ...options, token: 'any' }).catch(() => undefined)
+          if (handle === undefined) options.signal.throwIfAborted()
+          else await log.release(address, (await handle.range(options)).end, options)
+        },
+      }),
+    caught: ['release drops what lies below, and never a record at or above', 'a late release can not hurt'],
+  },
+  {
+    fault: 'rejects a release where no log is',
+    wrap: (log) =>
+      delegate(log, {
+        release: async (address, before, options) => {
+          await (await log.open(address, { ...options, token: 'any' })).close()
+          await log.release(address, before, options)
+        },
+      }),
+    caught: ['release is idempotent, and a no-op where no log is'],
+  },
+  {
+    fault: 'takes another identity at each opening',
+    wrap: (log) => {
+      let openings = 0
+      return brokenHandles(log, (inner) => ({ identity: `${inner.identity}-${(openings += 1)}` }))
+    },
+    caught: ['the identity is short, and the same for every node'],
+  },
+  {
+    fault: 'keeps the identity of a log that was created anew',
+    wrap: (log) => brokenHandles(log, () => ({ identity: 'always the same' })),
+    caught: ['a log that was deleted and created anew has another identity'],
+  },
+  {
+    fault: 'creates a log where none is',
+    wrap: (log) =>
+      delegate(log, {
+        open: async (address, options) => {
+          try {
+            return await log.open(address, options)
+          } catch (error) {
+            if (!isKagamiError(error, 'KAGAMI_LOG_REPLACED')) throw error
+            return log.open(await log.allocate(options.token, new Set(), options), options)
+          }
+        },
+      }),
+    caught: ['opening an address where no log is'],
+  },
+  {
+    fault: 'closes every handle with the first',
+    wrap: (log) => {
+      const open = new Set<TokenLog>()
+      return brokenHandles(log, (inner) => {
+        open.add(inner)
+        return {
+          close: async () => {
+            for (const handle of open) await handle.close()
+          },
+        }
+      })
+    },
+    caught: ['closing one handle leaves the others alone'],
+  },
+  {
+    fault: 'shares its logs with every cluster',
+    wrap: (log) => delegate(log, { start: (context) => log.start({ ...context, cluster: 'one for all' }) }),
+    caught: ['clusters do not share logs'],
+  },
   {
     fault: 'leaves a note in each log that it allocates',
     wrap: (log) =>
@@ -86,19 +187,6 @@ export const logsWithBrokenAddresses: readonly BrokenLog[] = [
     caught: ['tokens of any name have logs'],
   },
   {
-    fault: 'finds only logs that begin with the first record of all',
-    wrap: (log) =>
-      delegate(log, {
-        find: async (token, inUse, options) => {
-          const found: string[] = []
-          for (const address of await log.find(token, inUse, options))
-            if ((await boundsAt(log, address, options)).start === 0n) found.push(address)
-          return found
-        },
-      }),
-    caught: ['find finds a log whose older records were truncated'],
-  },
-  {
     fault: 'gives a released log again before it is empty',
     wrap: perWorld(() => {
       let released: string | undefined
@@ -124,9 +212,8 @@ export const logsWithBrokenAddresses: readonly BrokenLog[] = [
     caught: ['a log takes records of at least 64 KiB, and says how many appends are worth having under way'],
   },
   {
-    fault: 'does not declare a fault that can be caused',
-    wrap: (log) => log,
-    claims: { outage: false },
-    caught: ['declares'],
+    fault: 'finds nothing',
+    wrap: (log) => delegate(log, { find: async () => [] }),
+    caught: ['find gives every log that holds records', 'find sees what was appended before a restart'],
   },
 ]

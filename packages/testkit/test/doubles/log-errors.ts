@@ -1,7 +1,9 @@
 /** Commit logs whose errors, or whose silence about one, mislead whoever decides by them. */
+import { isKagamiError } from '@kagami/core/contract'
 import type { CommitLog, KagamiErrorCode } from '@kagami/core/contract'
-import type { BrokenLog } from './commit-logs.js'
-import { brokenHandles, deaf, delegate, rejectionOf } from './delegate.js'
+import type { BrokenLog } from './broken-log.js'
+import { reading } from './broken-log.js'
+import { brokenHandles, deaf, delegate } from './delegate.js'
 import { contrary, raising } from './raising.js'
 
 function saying(code: KagamiErrorCode, method?: string): (log: CommitLog) => CommitLog {
@@ -11,6 +13,72 @@ function saying(code: KagamiErrorCode, method?: string): (log: CommitLog) => Com
 const outage = 'during an outage nothing is made up'
 
 export const logsWithMisleadingErrors: readonly BrokenLog[] = [
+  {
+    fault: 'does not listen to signals',
+    wrap: (log) =>
+      delegate(
+        brokenHandles(log, (inner) => ({
+          append: (record) => inner.append(record, { signal: deaf() }),
+          range: () => inner.range({ signal: deaf() }),
+          truncate: (before) => inner.truncate(before, { signal: deaf() }),
+          read: (from, options) => inner.read(from, { ...options, signal: deaf() }),
+        })),
+        {
+          allocate: (token, inUse) => log.allocate(token, inUse, { signal: deaf() }),
+          find: (token, inUse) => log.find(token, inUse, { signal: deaf() }),
+        },
+      ),
+    caught: [
+      'an abort ends a reading with the reason',
+      'an append, range or truncate whose signal has aborted',
+      'calls on addresses whose signal has aborted',
+    ],
+  },
+  {
+    fault: 'acknowledges during an outage',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({ append: (record, options) => inner.append(record, options).catch(() => 0n) })),
+    caught: ['during an outage an append is not acknowledged'],
+  },
+  {
+    fault: 'gives up reading at an outage',
+    wrap: reading((inner) => {
+      return async function* (from, options) {
+        for await (const batch of inner.read(from, { ...options, lookMs: 5 })) {
+          yield batch
+          for (;;) {
+            const { end } = await inner.range(options)
+            if (end > batch.next) break
+            yield { records: [], next: end, end }
+            await new Promise((resolve) => setTimeout(resolve, 20))
+          }
+        }
+      }
+    }),
+    caught: ['a reader rides out an outage without yielding'],
+  },
+  {
+    fault: 'goes on writing into the log that has replaced its own',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({
+        append: async (record, options) => {
+          const fresh = await log.open(inner.address, { ...options, token: 'orders' })
+          return fresh.append(record, options)
+        },
+      })),
+    caught: ['a handle on the former log is told KAGAMI_LOG_REPLACED'],
+  },
+  {
+    fault: 'reports a full disk as a log that is gone',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({
+        append: (record, options) =>
+          inner.append(record, options).catch((error: unknown) => {
+            throw isKagamiError(error, 'KAGAMI_STORE_FULL') ? new Error('ENOSPC') : error
+          }),
+      })),
+    caught: ['a full log rejects appends with KAGAMI_STORE_FULL'],
+  },
   {
     fault: 'says that a tail which was lost may come back',
     wrap: saying('KAGAMI_LOG_LOST_TAIL', 'read'),
@@ -62,18 +130,6 @@ export const logsWithMisleadingErrors: readonly BrokenLog[] = [
     caught: [outage],
   },
   {
-    fault: 'appends what was aborted, whatever its bytes are by then',
-    wrap: (log) =>
-      brokenHandles(log, (inner) => ({
-        append: async (record, { signal }) => {
-          const late = new Promise<void>((resolve) => setTimeout(resolve, 5))
-          const offset = late.then(() => inner.append(record, { signal: deaf() }))
-          return Promise.race([offset, rejectionOf(signal)])
-        },
-      })),
-    caught: ['an abort under way ends each append'],
-  },
-  {
     fault: 'truncates the log that has replaced its own',
     wrap: (log) =>
       delegate(log, {
@@ -88,5 +144,16 @@ export const logsWithMisleadingErrors: readonly BrokenLog[] = [
         },
       }),
     caught: ['a handle on the former log is told KAGAMI_LOG_REPLACED'],
+  },
+  {
+    fault: 'does not declare a fault that can be caused',
+    wrap: (log) => log,
+    claims: { outage: false },
+    caught: ['declares'],
+  },
+  {
+    fault: 'finds nothing during an outage, instead of rejecting',
+    wrap: (log) => delegate(log, { find: (...call) => log.find(...call).catch(() => []) }),
+    caught: ['during an outage nothing is made up'],
   },
 ]

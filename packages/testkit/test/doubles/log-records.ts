@@ -1,15 +1,101 @@
 /** Commit logs with one fault each in what they do with records, and the cases of the suite that must catch it. */
-import { KagamiError } from '@kagami/core/contract'
 import type { Offset } from '@kagami/core/contract'
-import type { BrokenLog } from './commit-logs.js'
-import { reading } from './commit-logs.js'
-import { atMost, brokenHandles, delegate, perWorld } from './delegate.js'
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
+import type { BrokenLog } from './broken-log.js'
+import { brokenHandles, deaf, delegate, rejectionOf, turn } from './delegate.js'
 
 export const logsWithBrokenRecords: readonly BrokenLog[] = [
+  {
+    fault: 'acknowledges before the record is durable and visible',
+    wrap: (log) => {
+      let stopped = false
+      const late = brokenHandles(log, (inner) => {
+        let guess: Offset | undefined
+        return {
+          append: async (record, options) => {
+            options.signal.throwIfAborted()
+            guess = guess === undefined ? (await inner.range(options)).end : guess + 1n
+            const bytes = record.slice()
+            setTimeout(() => {
+              if (!stopped) inner.append(bytes, options).catch(() => undefined)
+            }, 20)
+            return guess
+          },
+        }
+      })
+      return delegate(late, {
+        stop: () => {
+          stopped = true
+          return log.stop()
+        },
+      })
+    },
+    caught: [
+      'an acknowledged record is readable at once by everyone',
+      'what was acknowledged outlives every adapter',
+      'a reading that goes on at `next`',
+    ],
+  },
+  {
+    fault: 'loses a record now and then',
+    wrap: (log) => {
+      let count = 0
+      return brokenHandles(log, (inner) => ({
+        append: async (record, options) => {
+          count += 1
+          return count % 7 === 0 ? (await inner.range(options)).end : inner.append(record, options)
+        },
+      }))
+    },
+    caught: ['concurrent appends of one handle land once each', 'appends of several nodes land once each'],
+  },
+  {
+    fault: 'appends a record twice',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({
+        append: async (record, options) => {
+          const offset = await inner.append(record, options)
+          await inner.append(record, options)
+          return offset
+        },
+      })),
+    caught: ['concurrent appends of one handle land once each', 'what was acknowledged outlives every adapter'],
+  },
+  {
+    fault: 'keeps the caller’s buffer',
+    wrap: (log) => {
+      const kept = new Map<Offset, Uint8Array>()
+      return brokenHandles(log, (inner) => ({
+        append: async (record, options) => {
+          const offset = await inner.append(record, options)
+          kept.set(offset, record)
+          return offset
+        },
+        read: async function* (from, options) {
+          for await (const batch of inner.read(from, options)) {
+            const records = batch.records.map((record) => ({
+              ...record,
+              bytes: kept.get(record.offset) ?? record.bytes,
+            }))
+            yield { ...batch, records }
+          }
+        },
+      }))
+    },
+    caught: ['the buffer may be reused once the append has settled', 'what is read belongs to the reader'],
+  },
+  {
+    fault: 'appends the whole buffer behind a view',
+    wrap: (log) =>
+      brokenHandles(log, (inner) => ({
+        append: (record, options) => inner.append(new Uint8Array(record.buffer).slice(0, 70_000), options),
+      })),
+    caught: ['a view on a larger buffer is appended as the view'],
+  },
+  {
+    fault: 'takes records that are too large',
+    wrap: (log) => delegate(log, { maxRecordBytes: 65_536 }),
+    caught: ['a record above maxRecordBytes is refused'],
+  },
   {
     fault: 'tells two appends the same offset',
     wrap: (log) =>
@@ -56,119 +142,15 @@ export const logsWithBrokenRecords: readonly BrokenLog[] = [
     caught: ['stopping the adapter ends the appends under way'],
   },
   {
-    fault: 'ends a reading when another begins',
-    wrap: reading((inner) => {
-      let begun = 0
-      return async function* (from, options) {
-        const own = (begun += 1)
-        for await (const batch of inner.read(from, options)) {
-          if (own !== begun) throw new Error('another reading has begun')
-          yield batch
-        }
-      }
-    }),
-    caught: ['two readings of one handle do not disturb each other'],
-  },
-  {
-    fault: 'misses the first record of a log that was empty',
-    wrap: reading((inner) => {
-      return async function* (from, options) {
-        const { start, end } = await inner.range(options)
-        for await (const batch of inner.read(from, options)) {
-          const records = batch.records.filter(({ offset }) => start !== end || offset !== start)
-          yield { ...batch, records }
-        }
-      }
-    }),
-    caught: ['a log that was empty is followed from its first record'],
-  },
-  {
-    fault: 'has only so many readings, and counts those that were left',
-    wrap: reading((inner) => {
-      const begin = atMost(100)
-      return async function* (from, options) {
-        begin()
-        yield* inner.read(from, options)
-      }
-    }),
-    caught: ['a reader may return early, again and again'],
-  },
-  {
-    fault: 'takes the last record’s offset for the end',
+    fault: 'appends what was aborted, whatever its bytes are by then',
     wrap: (log) =>
       brokenHandles(log, (inner) => ({
-        range: async (options) => {
-          const { start, end } = await inner.range(options)
-          return { start, end: end > start ? end - 1n : end }
+        append: async (record, { signal }) => {
+          const late = new Promise<void>((resolve) => setTimeout(resolve, 5))
+          const offset = late.then(() => inner.append(record, { signal: deaf() }))
+          return Promise.race([offset, rejectionOf(signal)])
         },
       })),
-    caught: ['range bounds every readable record'],
-  },
-  {
-    fault: 'truncates one record too few',
-    wrap: (log) =>
-      brokenHandles(log, (inner) => ({ truncate: (before, options) => inner.truncate(before - 1n, options) })),
-    caught: [
-      'truncate drops what lies below, and never a record at or above',
-      'truncating at an offset between two records keeps the upper one',
-    ],
-  },
-  {
-    fault: 'takes each truncation for its start, also a lower one',
-    wrap: (log) =>
-      brokenHandles(log, (inner) => {
-        let told: Offset | undefined
-        return {
-          truncate: async (before, options) => {
-            await inner.truncate(before, options)
-            told = before
-          },
-          range: async (options) => {
-            const { start, end } = await inner.range(options)
-            return { start: told ?? start, end }
-          },
-        }
-      }),
-    caught: ['truncate is a no-op where the records are gone already'],
-  },
-  {
-    fault: 'drops what is appended while it truncates',
-    wrap: perWorld(() => {
-      let appending = 0
-      return (log) =>
-        brokenHandles(log, (inner) => ({
-          append: async (record, options) => {
-            appending += 1
-            await turn()
-            return inner.append(record, options).finally(() => (appending -= 1))
-          },
-          truncate: async (before, options) => {
-            await turn()
-            await inner.truncate(appending > 0 ? (await inner.range(options)).end : before, options)
-          },
-        }))
-    }),
-    caught: ['truncation while appends go on loses none of them'],
-  },
-  {
-    fault: 'ends every reading when it truncates',
-    wrap: perWorld(() => {
-      let truncated = 0
-      return (log) =>
-        brokenHandles(log, (inner) => ({
-          read: async function* (from, options) {
-            const before = truncated
-            for await (const batch of inner.read(from, options)) {
-              if (truncated !== before) throw new KagamiError('KAGAMI_LOG_TRUNCATED', 'the log was truncated')
-              yield batch
-            }
-          },
-          truncate: async (before, options) => {
-            truncated += 1
-            await inner.truncate(before, options)
-          },
-        }))
-    }),
-    caught: ['truncation below a reader does not disturb it'],
+    caught: ['an abort under way ends each append'],
   },
 ]
