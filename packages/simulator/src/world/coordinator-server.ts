@@ -1,5 +1,5 @@
 /** The coordinator of the world: sessions, candidates and documents. Tells the checker of every write, before anyone sees it. */
-import { KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError } from '@kagami/core/contract'
 import type { Document, MemberRecord } from '@kagami/core/contract'
 import type { SimProcess } from '../kernel/process.js'
 
@@ -86,6 +86,18 @@ export class CoordinatorServer {
     }
     session.record = record
     this.#changed('members')
+  }
+
+  update(session: ServerSession, record: MemberRecord): void {
+    check(session)
+    if (session.record?.node !== record.node || session.record.member !== record.member) {
+      throw badOption(
+        'record',
+        `${record.node} ${record.member}`,
+        'the node and the member that the session has joined as',
+      )
+    }
+    this.join(session, record)
   }
 
   members(): readonly MemberRecord[] {

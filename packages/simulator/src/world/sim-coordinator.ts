@@ -201,7 +201,7 @@ class SimSession implements Session {
   }
 
   async update(record: MemberRecord, options: CallOptions): Promise<void> {
-    await this.#request(() => this.#server.join(this.#session, record), options)
+    await this.#request(() => this.#server.update(this.#session, record), options)
   }
 
   watchMembers(options: CallOptions): AsyncGenerator<readonly MemberRecord[], void, void> {
