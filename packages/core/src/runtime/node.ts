@@ -122,7 +122,7 @@ class Node<R, C> implements Kagami<R, C> {
         commitLog: settings.log,
         store: settings.snapshots,
         events: this.#events,
-        verified: new VerifiedRecord(() => this.#membership.requireSession()),
+        verified: new VerifiedRecord(() => this.#membership.requireSession(), seams.logger),
         snapshotTurns: new Turns(seams.clock, { atOnce: settings.snapshotsAtOnce, ...SNAPSHOTS }),
         listings: new Listings(settings.snapshots, seams.clock),
         restoreTurns: new Turns(seams.clock, RESTORES),

@@ -1,17 +1,21 @@
 /** Which snapshots count as verified, across snapshotters and incarnations. */
 import { memoryCluster } from '@kagami/testkit'
 import { expect, test } from 'vitest'
+import type { Session } from '../../src/contract/index.js'
+import { bucketOf } from '../../src/engine/documents.js'
 import { VerifiedRecord } from '../../src/runtime/verified-record.js'
 
 const { signal } = new AbortController()
 const quiet = () => undefined
-const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
+const warnings: string[] = []
+const warn = (message: string): void => void warnings.push(message)
+const logger = { debug: quiet, info: quiet, warn, error: quiet }
 
 async function recordOf(node: string, world: ReturnType<typeof memoryCluster>) {
   const coordinator = world.coordinator()
   await coordinator.start({ cluster: 'test', node, logger, signal })
   const session = await coordinator.connect({ signal })
-  const record = new VerifiedRecord(() => session)
+  const record = new VerifiedRecord(() => session, logger)
   const add = async (incarnation: number, id: string, token = 'orders'): Promise<readonly string[]> => [
     ...(await record.add(token, incarnation, id, 2, { signal })),
   ]
@@ -54,4 +58,29 @@ test('S9: ids that two add at once are all kept', async () => {
   await Promise.all([a.add(1, 'one'), b.add(1, 'two')])
   expect((await a.add(1, 'three')).toSorted()).toEqual(['one', 'three', 'two'])
   for (const { stop } of [a, b]) await stop()
+})
+
+test('S8: a record whose bytes are damaged counts as empty, and is written anew, with a warning', async () => {
+  const world = memoryCluster()
+  const { add, stop } = await recordOf('a', world)
+  await add(1, 'one')
+  await add(1, 'two')
+  world.coordination.damage('test', `snapshots/${bucketOf('orders')}`)
+  const warned = warnings.length
+  expect(await add(1, 'three')).toEqual(['three'])
+  expect(warnings.slice(warned)).toEqual([expect.stringMatching(/snapshots\/.. can't be read, and is written anew/)])
+  expect(await add(1, 'four')).toEqual(['three', 'four'])
+  await stop()
+})
+
+test('a record of a newer format is not written over', async () => {
+  const bytes = Buffer.from(JSON.stringify({ format: 2, what: 'verified snapshots' }))
+  const written: unknown[] = []
+  const session = {
+    read: (name: string) => Promise.resolve({ name, version: 1, bytes }),
+    write: (...call: unknown[]) => Promise.resolve(written.push(call)),
+  } as unknown as Session
+  const record = new VerifiedRecord(() => session, logger)
+  await expect(record.add('orders', 1, 'one', 2, { signal })).rejects.toMatchObject({ code: 'KAGAMI_UNKNOWN_FORMAT' })
+  expect(written).toEqual([])
 })
