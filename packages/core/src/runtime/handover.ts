@@ -1,5 +1,5 @@
 /** A handover that an application asks for: wishes for it, and follows it until the other node serves. The controller carries it out. */
-import { badOption, isKagamiError, KagamiError, type Clock, type Random } from '../contract/index.js'
+import { badOption, isKagamiError, KagamiError, type Clock, type Document, type Random } from '../contract/index.js'
 import { compareEpochs } from '../engine/admission.js'
 import { bucketOf, reportDocument, type CopyReport, type Spec } from '../engine/documents.js'
 import { carriedOut, type Wish } from './carried-out.js'
@@ -135,9 +135,8 @@ async function untilServing(
     for (let failures = 0; ; failures++) {
       try {
         for await (const documents of membership.requireSession().watch(name, { signal: link.signal })) {
-          const document = documents.get(name)
-          const reports = document === undefined ? [] : reportDocument.decode(document.bytes, name).tokens
-          if (reports.some((report) => report.token === token && serves(report, taken))) return 'serves'
+          if (reportsIn(documents.get(name)).some((report) => report.token === token && serves(report, taken)))
+            return 'serves'
         }
       } catch (error) {
         link.signal.throwIfAborted()
@@ -151,6 +150,17 @@ async function untilServing(
     return await Promise.race([reported(), undone(), lost()])
   } finally {
     link.abort(new KagamiError('KAGAMI_STOPPED', 'the handover is over'))
+  }
+}
+
+/** None where they can't be read: their node writes them anew. */
+function reportsIn(document: Document | undefined): readonly CopyReport[] {
+  if (document === undefined) return []
+  try {
+    return reportDocument.decode(document.bytes, document.name).tokens
+  } catch (error) {
+    if (isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')) return []
+    throw error
   }
 }
 

@@ -2,7 +2,7 @@
  * Tells the controller how this node's copies are: one document per bucket, written when something changed, at once for changes of
  * role and health, every few seconds for mere progress. How far copies had come in earlier runs of the node is kept: what they had applied was in the log.
  */
-import { comparePositions, isKagamiError, type KagamiError, type Session } from '../contract/index.js'
+import { comparePositions, isKagamiError, type Document, type KagamiError, type Session } from '../contract/index.js'
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
@@ -22,12 +22,14 @@ interface Written {
   readonly atMs: number
   /** -1: there is none. */
   readonly version: number
+  /** Undefined when they are not known. */
+  readonly bytes: Uint8Array | undefined
 }
 
 interface Change {
   readonly bucket: string
   readonly document: { readonly member: string; readonly tokens: readonly CopyReport[] }
-  readonly next: Omit<Written, 'version'>
+  readonly next: Omit<Written, 'version' | 'bytes'>
 }
 
 export class Reporter {
@@ -72,7 +74,7 @@ export class Reporter {
     ])
   }
 
-  /** Watches for reports that the coordinator has lost, or brought back from long ago: nobody else would write them again. */
+  /** Watches for reports that the coordinator has lost, damaged, or brought back from long ago: nobody else would write them again. */
   async #follow(
     session: Session,
     written: Map<string, Written>,
@@ -83,8 +85,8 @@ export class Reporter {
     await keepWatching(
       () => session.watch(this.#name(''), { signal }),
       (documents) => {
-        for (const [bucket, { version }] of written) {
-          if (documents.get(this.#name(bucket))?.version === version) continue
+        for (const [bucket, last] of written) {
+          if (shows(documents.get(this.#name(bucket)), last)) continue
           doubtful.add(bucket)
           this.#wakeup.wake()
         }
@@ -143,10 +145,11 @@ export class Reporter {
     signal: AbortSignal,
   ): Promise<void> {
     for (const bucket of [...doubtful]) {
-      const version = (await session.read(this.#name(bucket), { signal }))?.version ?? -1
+      const document = await session.read(this.#name(bucket), { signal })
       doubtful.delete(bucket)
-      if (written.get(bucket)?.version === version) continue
-      written.set(bucket, unknown(version, written.get(bucket)?.reports))
+      const last = written.get(bucket)
+      if (last !== undefined && shows(document, last)) continue
+      written.set(bucket, unknown(document?.version ?? -1, last?.reports))
       this.#changed.add(bucket)
     }
   }
@@ -227,7 +230,7 @@ export class Reporter {
     for (;;) {
       try {
         const version = await session.write(name, bytes, expected, { signal })
-        written.set(bucket, { ...next, version })
+        written.set(bucket, { ...next, version, bytes })
         return
       } catch (error) {
         // Whatever it holds now, it is not known to be this: it must be written again.
@@ -241,7 +244,13 @@ export class Reporter {
 
 /** A document that must be written again. */
 function unknown(version: number, reports: readonly CopyReport[] = []): Written {
-  return { reports, text: '', status: '', atMs: -Infinity, version }
+  return { reports, text: '', status: '', atMs: -Infinity, version, bytes: undefined }
+}
+
+/** Whether a document is as it was written. One that is damaged keeps its version. */
+function shows(document: Document | undefined, { version, bytes }: Written): boolean {
+  if ((document?.version ?? -1) !== version) return false
+  return document === undefined || bytes === undefined || Buffer.compare(document.bytes, bytes) === 0
 }
 
 /** Copies may begin anew, far behind where they were: the log held what they had applied all the same. */

@@ -96,9 +96,14 @@ class Heard {
 
   /** Node b tells how its copy is. */
   async reports(incarnation: number, serving: number): Promise<void> {
-    const name = `reports/b/${bucketOf('orders')}`
     const tokens = [{ ...REPORT, incarnation, epoch: serving, serving }]
-    this.#reported(new Map([[name, { name, version: 1, bytes: reportDocument.encode({ member: 'b1', tokens }) }]]))
+    await this.shows(reportDocument.encode({ member: 'b1', tokens }))
+  }
+
+  /** The document of node b's reports has these bytes. */
+  async shows(bytes: Uint8Array): Promise<void> {
+    const name = `reports/b/${bucketOf('orders')}`
+    this.#reported(new Map([[name, { name, version: 1, bytes }]]))
     await turns()
   }
 
@@ -172,6 +177,19 @@ test('what the other node served of an earlier incarnation, or epoch, is not it'
   expect(heard.outcome).toBe('pending')
   await heard.reports(3, 2)
   expect(await heard.ends()).toBe('done')
+})
+
+test('a report that is damaged says nothing yet, and one of a newer format ends it', async () => {
+  const heard = new Heard()
+  await heard.taken()
+  await heard.shows(new Uint8Array(0))
+  expect(heard.outcome).toBe('pending')
+  await heard.reports(3, 2)
+  expect(await heard.ends()).toBe('done')
+  const newer = new Heard()
+  await newer.taken()
+  await newer.shows(Buffer.from(JSON.stringify({ format: 2, what: 'reports' })))
+  expect(await newer.ends()).toBe('KAGAMI_UNKNOWN_FORMAT')
 })
 
 test('it ends where another node is given the token: at a higher epoch, at the same one, and in a newer incarnation at a lower one', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Clock, Document, Position, Session } from '../../src/contract/index.js'
-import { reportDocument, type CopyReport } from '../../src/engine/documents.js'
+import { bucketOf, reportDocument, type CopyReport } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
 import type { Settings } from '../../src/runtime/options.js'
 import { Reporter } from '../../src/runtime/reporter.js'
@@ -15,10 +15,14 @@ function world(): {
   readonly settings: Settings<never, never>
   readonly elapsed: { ms: number; looks: number }
   readonly writes: CopyReport[]
+  /** Shows the document as this, without any write. */
+  show(document: Document): void
+  shown(): Document | undefined
 } {
   const elapsed = { ms: 0, looks: 0 }
   const writes: CopyReport[] = []
   const documents = new Map<string, Document>()
+  let changed = (): void => undefined
   const clock: Clock = {
     ...systemSeams().clock,
     monotonicMs: () => elapsed.ms,
@@ -40,8 +44,13 @@ function world(): {
     read: async (name: string) => documents.get(name),
     watch: (_: string, { signal }: { readonly signal: AbortSignal }) => ({
       async *[Symbol.asyncIterator]() {
-        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
-        yield new Map()
+        for (;;) {
+          await new Promise<void>((resolve, reject) => {
+            changed = resolve
+            signal.addEventListener('abort', () => reject(signal.reason as Error))
+          })
+          yield new Map(documents)
+        }
       },
     }),
   } as unknown as Session
@@ -49,8 +58,14 @@ function world(): {
     never,
     never
   >
-  return { session, settings, elapsed, writes }
+  const show = (document: Document): void => {
+    documents.set(document.name, document)
+    changed()
+  }
+  return { session, settings, elapsed, writes, show, shown: () => documents.get(name) }
 }
+
+const name = `reports/a/${bucketOf('orders')}`
 
 const at = (index: number, incarnation = 1): Position => ({ incarnation, index })
 
@@ -133,3 +148,25 @@ test('an earlier document that can not be read is written anew', async () => {
   end.abort(new Error('over'))
   await expect(running).rejects.toThrow('over')
 })
+
+test.each([
+  ['without any bytes', () => new Uint8Array(0)],
+  ['as it was before its last change', (first: Uint8Array) => first],
+])(
+  'a document that is shown %s, under the version of that, is written anew, with what earlier runs have told',
+  async (_, damaged) => {
+    const { session, settings, writes, show, shown } = world()
+    const told = { ...COPY, nextIndex: 10, reached: at(20) }
+    const first = reportDocument.encode({ member: 'a.0', tokens: [told] })
+    await session.write(name, first, undefined, { signal: new AbortController().signal })
+    const end = new AbortController()
+    const running = new Reporter(settings, () => [{ ...told, reached: at(10) }]).run(session, 'a.1', end.signal)
+    await eventually(() => writes.length === 2, 'a report')
+    show({ name, version: 2, bytes: damaged(first) })
+    await eventually(() => writes.length === 3, 'it is written anew')
+    expect(shown()?.version).toBe(3)
+    expect(reportDocument.decode(shown()!.bytes, name)).toMatchObject({ member: 'a.1', tokens: [told] })
+    end.abort(new Error('over'))
+    await expect(running).rejects.toThrow('over')
+  },
+)
