@@ -22,6 +22,7 @@ interface Asked {
   readonly token: string
   readonly change: SpecChange
   readonly settle: (outcome: Outcome) => void
+  readonly atMs: number
   /** Whoever asked has given up, or has been told. */
   over: boolean
 }
@@ -51,6 +52,8 @@ interface Bucket {
   /** Ends what is under way when nobody waits for it any more. */
   working: AbortController | undefined
   batch: readonly Asked[]
+  /** When the document was first found damaged, since it could be read last. */
+  unreadableSinceMs: number | undefined
 }
 
 export class SpecWriter {
@@ -71,12 +74,18 @@ export class SpecWriter {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error)
       const name = bucketOf(token)
-      const bucket = this.#buckets.get(name) ?? { waiting: [], working: undefined, batch: [] }
+      const bucket = this.#buckets.get(name) ?? {
+        waiting: [],
+        working: undefined,
+        batch: [],
+        unreadableSinceMs: undefined,
+      }
       this.#buckets.set(name, bucket)
       const onAbort = (): void => asked.settle(thrower(signal.reason))
       const asked: Asked = {
         token,
         change,
+        atMs: this.#context.clock.monotonicMs(),
         over: false,
         settle: (outcome) => {
           if (asked.over) return
@@ -101,20 +110,26 @@ export class SpecWriter {
     while (bucket.waiting.length > 0) {
       bucket.batch = bucket.waiting.splice(0).filter(({ over }) => !over)
       bucket.working = new AbortController()
-      await this.#settle(name, bucket.batch, bucket.working.signal)
+      await this.#settle(name, bucket, bucket.batch, bucket.working.signal)
     }
     this.#buckets.delete(name)
   }
 
   /** Tells all of a batch how theirs has ended. Never rejects. `tried` was written without an answer. */
-  async #settle(name: string, batch: readonly Asked[], signal: AbortSignal, tried?: Attempt): Promise<void> {
+  async #settle(
+    name: string,
+    bucket: Bucket,
+    batch: readonly Asked[],
+    signal: AbortSignal,
+    tried?: Attempt,
+  ): Promise<void> {
     const { clock, random } = this.#context
-    let unreadableSinceMs: number | undefined
     for (let failures = 0; batch.some(({ over }) => !over); failures++) {
       try {
         const session = this.#context.session()
         const document = await session.read(`specs/${name}`, { signal })
         const { tokens, writes = [] } = this.#contentOf(document)
+        bucket.unreadableSinceMs = undefined
         if (tried !== undefined && writes.includes(tried.nonce))
           for (const [asked, outcome] of tried.outcomes) asked.settle(outcome)
         const specs = new Map(tokens.map((spec) => [spec.token, spec]))
@@ -132,19 +147,27 @@ export class SpecWriter {
         // Not before the write: what one is told may rest on what is written for another.
         for (const [asked, outcome] of outcomes) asked.settle(outcome)
       } catch (error) {
-        const open = batch.filter(({ over }) => !over)
-        // Whoever knows what belongs there is writing it anew.
         const unreadable = isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')
-        unreadableSinceMs = unreadable ? (unreadableSinceMs ?? clock.monotonicMs()) : undefined
-        const hopeful = unreadableSinceMs !== undefined && clock.monotonicMs() - unreadableSinceMs < UNREADABLE_MS
-        if (hopeful || (isKagamiError(error) && !lasts(error))) {
+        if (unreadable) this.#refuseOverdue(bucket, batch, error)
+        const open = batch.filter(({ over }) => !over)
+        if (unreadable || (isKagamiError(error) && !lasts(error))) {
           await sleep(clock, backoffMs(failures, { first: 5, longest: 500 }, random), signal).catch(() => undefined)
         } else if (open.length > 1) {
           // It may be what one of them wants that can't be written.
-          for (const asked of open) await this.#settle(name, [asked], signal, tried)
+          for (const asked of open) await this.#settle(name, bucket, [asked], signal, tried)
         } else for (const asked of open) asked.settle(thrower(error))
       }
     }
+  }
+
+  /**
+   * Refuses those that have waited long enough for a damaged document: whoever knows what belongs there is writing it anew. Each has a wait of its own, however
+   * many there are, and since none had a chance before the damage was found, none begins earlier.
+   */
+  #refuseOverdue(bucket: Bucket, batch: readonly Asked[], error: unknown): void {
+    const nowMs = this.#context.clock.monotonicMs()
+    const sinceMs = (bucket.unreadableSinceMs ??= nowMs)
+    for (const asked of batch) if (nowMs - Math.max(asked.atMs, sinceMs) >= UNREADABLE_MS) asked.settle(thrower(error))
   }
 
   #contentOf(document: Document | undefined): SpecDocument {

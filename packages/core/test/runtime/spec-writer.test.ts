@@ -1,6 +1,6 @@
 /** Specs that many change at once: what shares a write, and what each caller is told when that write fails, or nobody knows how it ended. */
 import { expect, test } from 'vitest'
-import { KagamiError, type Clock, type Session } from '../../src/contract/index.js'
+import { KagamiError, type Clock, type Session, type Timer } from '../../src/contract/index.js'
 import { specDocument, type Spec } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
 import { SpecWriter } from '../../src/runtime/spec-writer.js'
@@ -110,25 +110,38 @@ test('a damaged document is written anew, from its version, by who knows what be
   expect(written.map((bytes) => specDocument.decode(bytes, 'd').tokens)).toEqual([[named(first)]])
 })
 
+/** Its timers fire at the next turn, and its time goes by with them. */
+class FastClock implements Clock {
+  nowMs = 0
+
+  now(): number {
+    return 0
+  }
+
+  monotonicMs(): number {
+    return this.nowMs
+  }
+
+  yield(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  timer(delayMs: number, callback: () => void): Timer {
+    this.nowMs += delayMs
+    setImmediate(callback)
+    return { cancel: () => undefined }
+  }
+}
+
 test('a change waits for a damaged document to be written anew, and is refused where nobody does', async () => {
   const { written, session } = holding(new Uint8Array(0))
   const { random } = systemSeams()
-  let nowMs = 0
-  const clock: Clock = {
-    now: () => 0,
-    monotonicMs: () => nowMs,
-    yield: () => Promise.resolve(),
-    timer: (delayMs, callback) => {
-      nowMs += delayMs
-      setImmediate(callback)
-      return { cancel: () => undefined }
-    },
-  }
+  const clock = new FastClock()
   const writer = new SpecWriter({ clock, random, session: () => session })
   const bad = { code: 'KAGAMI_BAD_DOCUMENT' }
   await expect(writer.update(first, signal, () => named(first))).rejects.toMatchObject(bad)
-  expect(nowMs).toBeGreaterThanOrEqual(10_000)
-  expect(nowMs).toBeLessThan(11_000)
+  expect(clock.nowMs).toBeGreaterThanOrEqual(10_000)
+  expect(clock.nowMs).toBeLessThan(11_000)
   expect(written).toEqual([])
   const waiting = watched(writer.update(second, signal, (spec) => spec && raised(spec)))
   await turn()
@@ -136,6 +149,27 @@ test('a change waits for a damaged document to be written anew, and is refused w
   await menderOver(session).update(second, signal, () => named(second))
   for (let i = 0; i < 10 && waiting.outcome === 'open'; i++) await turn()
   expect(waiting.outcome).toEqual(named(second, 2))
+})
+
+test('changes that wait for a damaged document wait together, and one that comes meanwhile has its whole wait', async () => {
+  const { session } = holding(new Uint8Array(0))
+  const { random } = systemSeams()
+  const clock = new FastClock()
+  const writer = new SpecWriter({ clock, random, session: () => session })
+  const asks = async (token: string): Promise<{ readonly code: string; readonly afterMs: number }> => {
+    const atMs = clock.nowMs
+    const error: unknown = await writer.update(token, signal, () => named(token)).catch((error: unknown) => error)
+    return { code: (error as KagamiError).code, afterMs: clock.nowMs - atMs }
+  }
+  // The first begins alone, and the others wait until it is settled.
+  const together = Promise.all([first, second, third, second, first].map(asks))
+  while (clock.nowMs < 5_000) await turn()
+  const later = asks(third)
+  for (const { code, afterMs } of [...(await together), await later]) {
+    expect(code).toBe('KAGAMI_BAD_DOCUMENT')
+    expect(afterMs).toBeGreaterThanOrEqual(10_000)
+    expect(afterMs).toBeLessThan(11_000)
+  }
 })
 
 test('a document of a newer format is not written anew', async () => {
