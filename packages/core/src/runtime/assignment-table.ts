@@ -8,6 +8,8 @@ import { LogsInUse } from './logs-in-use.js'
 
 interface Bucket {
   version: number | undefined
+  /** What was written under this version. */
+  bytes: Uint8Array
   tokens: Map<string, Assignment>
   /** Writes of one bucket go one after another. */
   tail: Promise<void>
@@ -115,16 +117,30 @@ export class AssignmentTable {
     return behind
   }
 
+  /** The buckets of which a watch's state shows the version that this controller has written, and other bytes: they are damaged, and this controller knows them. */
+  damaged(documents: ReadonlyMap<string, Document>): string[] {
+    const damaged: string[] = []
+    for (const [name, bucket] of this.#buckets) {
+      const document = documents.get(`assignments/${name}`)
+      if (document !== undefined && isDamaged(document, bucket)) damaged.push(name)
+    }
+    return damaged
+  }
+
   /**
-   * Writes a bucket anew whose document has gone back to an older version: what this controller knows is newer.
-   * @throws KAGAMI_VERSION_CONFLICT when a later controller has written it since: its versions may be lower, too
+   * Writes a bucket anew whose document has gone back to an older version, or is damaged: what this controller knows is newer.
+   * @throws KAGAMI_VERSION_CONFLICT when a later controller has written it since: its versions may be lower, or the same, too
+   * @throws KAGAMI_COORDINATOR_UNAVAILABLE, KAGAMI_STORE_FULL when it could not be written: it may be tried again
    */
   async renew(name: string): Promise<void> {
     const bucket = this.#bucket(name)
-    const path = `assignments/${name}`
-    const found = await this.#session.read(path, { signal: this.#signal })
-    if (found === undefined || bucket.writing || found.version >= (bucket.version ?? 0)) return
-    if (assignmentDocument.decode(found.bytes, path).controller > this.#ruler.epoch) throw deposed()
+    // Before the look: what is written meanwhile is newer than what was found.
+    const { version } = bucket
+    const found = await this.#session.read(`assignments/${name}`, { signal: this.#signal })
+    if (found === undefined || version === undefined || bucket.writing) return
+    const damaged = isDamaged(found, bucket)
+    if (found.version >= version && !damaged) return
+    if (controllerOf(found, damaged) > this.#ruler.epoch) throw deposed()
     bucket.version = found.version
     await this.#enqueue(name, [])
   }
@@ -140,6 +156,7 @@ export class AssignmentTable {
         const version = await this.#session.write(document.name, bytes, document.version, { signal })
         const bucket = this.#bucket(document.name.slice('assignments/'.length))
         bucket.version = version
+        bucket.bytes = bytes
         this.#show(bucket, new Map(tokens.map((assignment) => [assignment.token, assignment])))
         return
       } catch (error) {
@@ -198,6 +215,7 @@ export class AssignmentTable {
       if (now === undefined || Buffer.compare(now.bytes, bytes) !== 0) throw error
       bucket.version = now.version
     }
+    bucket.bytes = bytes
     this.#show(bucket, tokens)
   }
 
@@ -218,6 +236,7 @@ export class AssignmentTable {
     if (known !== undefined) return known
     const bucket: Bucket = {
       version: undefined,
+      bytes: new Uint8Array(0),
       tokens: new Map(),
       tail: Promise.resolve(),
       next: undefined,
@@ -225,6 +244,20 @@ export class AssignmentTable {
     }
     this.#buckets.set(name, bucket)
     return bucket
+  }
+}
+
+function isDamaged({ version, bytes }: Document, written: Bucket): boolean {
+  return version === written.version && Buffer.compare(bytes, written.bytes) !== 0
+}
+
+/** The epoch of the controller that wrote a document. Where that can't be read, it counts as none if the document is known to be `damaged`. */
+function controllerOf({ bytes, name }: Document, damaged: boolean): number {
+  try {
+    return assignmentDocument.decode(bytes, name).controller
+  } catch (error) {
+    if (damaged && isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')) return 0
+    throw error
   }
 }
 

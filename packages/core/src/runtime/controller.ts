@@ -33,6 +33,8 @@ import { backoffMs, linkedAbort, listenForAbort, rest, sleep, Wakeup } from './w
 
 const IDLE_MS = 5_000
 
+const PREFIX = 'assignments/'
+
 export interface ControllerContext {
   readonly settings: Settings<never, never>
   readonly log: CommitLog
@@ -130,6 +132,8 @@ class ControllerTerm {
   #searching = false
   /** Buckets of which the watch shows an older version than was written, and since when. */
   #behindSinceMs = new Map<string, number>()
+  /** Buckets of which the watch shows other bytes than were written. */
+  #damaged = new Set<string>()
   #members: readonly LiveMember[] | undefined
   #specsLoaded = false
   #reportsLoaded = false
@@ -230,12 +234,13 @@ class ControllerTerm {
       this.#reports.update(documents, onBad)
       this.#reportsLoaded = true
     })
-    watch('assignments', 'assignments/', (documents) => {
+    watch('assignments', PREFIX, (documents) => {
       if (table.contradicts(documents)) this.#stop(deposed())
       const nowMs = clock.monotonicMs()
       this.#behindSinceMs = new Map(
         table.behind(documents).map((name) => [name, this.#behindSinceMs.get(name) ?? nowMs]),
       )
+      this.#foundDamaged(table.damaged(documents))
       for (const name of table.missing(documents)) this.#missing.add(name)
       if (this.#missing.size > 0 && !this.#searching) this.#scope.spawn('search', () => this.#search(table))
     })
@@ -256,13 +261,43 @@ class ControllerTerm {
     for (const [name, { message, code }] of this.#specs.unreadable) this.#problems.set(name, `${message} (${code})`)
   }
 
-  /** Mends documents that have gone back: a watch that is merely late shows the newest long before. */
+  #foundDamaged(names: readonly string[]): void {
+    const { logger } = this.#context.settings.seams
+    const before = this.#damaged
+    this.#damaged = new Set(names)
+    for (const name of names)
+      if (!before.has(name)) logger.error(`the document assignments/${name} is damaged; writing it anew`)
+    // It may have been mended by a change of it.
+    for (const key of this.#problems.keys())
+      if (key.startsWith(PREFIX) && !this.#damaged.has(key.slice(PREFIX.length))) this.#problems.delete(key)
+  }
+
+  /**
+   * Mends documents that have gone back, or whose bytes are damaged. A watch that is merely late shows the newest version long before; of other bytes under the
+   * very version that was written there is no doubt.
+   */
   async #renewOld(table: AssignmentTable): Promise<void> {
     const nowMs = this.#context.settings.seams.clock.monotonicMs()
     for (const [name, sinceMs] of this.#behindSinceMs) {
       if (nowMs - sinceMs < IDLE_MS) continue
       this.#behindSinceMs.delete(name)
+      await this.#renew(table, name)
+    }
+    for (const name of [...this.#damaged]) await this.#renew(table, name)
+  }
+
+  /** To end the rule where there is no room now would be worse than to try again later: the next controller may not know what was there. */
+  async #renew(table: AssignmentTable, name: string): Promise<void> {
+    try {
+      this.#damaged.delete(name)
       await table.renew(name)
+      this.#problems.delete(PREFIX + name)
+    } catch (error) {
+      const passes = isKagamiError(error, 'KAGAMI_COORDINATOR_UNAVAILABLE') || isKagamiError(error, 'KAGAMI_STORE_FULL')
+      if (!passes) throw error
+      this.#damaged.add(name)
+      const why = `the document ${PREFIX}${name} is damaged, or has gone back, and can't be written anew now: nodes that start know nothing of its tokens`
+      this.#problems.set(PREFIX + name, `${why}. ${error.message} (${error.code})`)
     }
   }
 

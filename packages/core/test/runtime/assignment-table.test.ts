@@ -47,10 +47,10 @@ class Documents {
 
 const older: Assignment = { ...assignment, epoch: 1, primary: { node: 'a', member: 'a1' }, replicas: ['b'] }
 
-async function ruling(documents: Documents): Promise<AssignmentTable> {
+async function ruling(documents: Documents, over = (session: Session): Session => session): Promise<AssignmentTable> {
   documents.put(7, 3, [older])
   const { signal } = new AbortController()
-  const table = await AssignmentTable.takeOver(documents.session, { epoch: 5, member: 'c1' }, signal)
+  const table = await AssignmentTable.takeOver(over(documents.session), { epoch: 5, member: 'c1' }, signal)
   await table.put([assignment])
   return table
 }
@@ -64,6 +64,57 @@ test('a document that has gone back to an older version is written anew', async 
   await table.renew(bucket)
   expect(documents.content).toMatchObject({ controller: 5, tokens: [assignment] })
   await table.put([{ ...assignment, epoch: 3 }])
+  expect(documents.content.tokens[0]?.epoch).toBe(3)
+})
+
+test.each([
+  ['can not be read', new Uint8Array(0)],
+  ['is as it was before its last change', assignmentDocument.encode({ controller: 3, tokens: [older] })],
+])('a document that %s, under the version that was written, is written anew, under the next one', async (_, bytes) => {
+  const documents = new Documents()
+  const table = await ruling(documents)
+  const { version } = documents.document!
+  expect(table.damaged(documents.shown)).toEqual([])
+  documents.document = { name: path, version, bytes }
+  expect(table.damaged(documents.shown)).toEqual([bucket])
+  await table.renew(bucket)
+  expect(documents.document.version).toBe(version + 1)
+  expect(documents.content).toMatchObject({ controller: 5, tokens: [assignment] })
+  expect(table.damaged(documents.shown)).toEqual([])
+  expect(table.contradicts(documents.shown)).toBe(false)
+})
+
+test('S9: what a later controller has written under the same version, after the coordinator had lost its data, is left as it is', async () => {
+  const documents = new Documents()
+  const table = await ruling(documents)
+  documents.put(documents.document!.version, 6, [older])
+  await expect(table.renew(bucket)).rejects.toMatchObject({ code: 'KAGAMI_VERSION_CONFLICT' })
+  expect(documents.content).toMatchObject({ controller: 6, tokens: [older] })
+  const bytes = Buffer.from(JSON.stringify({ format: 2, what: 'assignments' }))
+  documents.document = { ...documents.document!, bytes }
+  await expect(table.renew(bucket)).rejects.toMatchObject({ code: 'KAGAMI_UNKNOWN_FORMAT' })
+  expect(documents.document.bytes).toBe(bytes)
+})
+
+test('a damaged document that is written while it is looked at is left to that write', async () => {
+  const documents = new Documents()
+  let answer = (): void => undefined
+  const table = await ruling(documents, (session) =>
+    Object.assign(Object.create(session) as Session, {
+      read: async () => {
+        const found = documents.document
+        await new Promise<void>((resolve) => (answer = resolve))
+        return found
+      },
+    }),
+  )
+  documents.document = { ...documents.document!, bytes: new Uint8Array(0) }
+  const renewed = table.renew(bucket)
+  await table.put([{ ...assignment, epoch: 3 }])
+  const { version } = documents.document
+  answer()
+  await renewed
+  expect(documents.document.version).toBe(version)
   expect(documents.content.tokens[0]?.epoch).toBe(3)
 })
 

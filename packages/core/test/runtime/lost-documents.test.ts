@@ -74,6 +74,44 @@ test('S1: the same when the bytes of its assignment were damaged while no node r
   expect(errors.some((message) => /assignments.*can't be read/.test(message))).toBe(true)
 })
 
+test('assignments that are damaged while their controller rules are written anew by it, and a node that starts finds its tokens', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await a.token('orders', { replicas: 0 })
+  await eventually(() => a.get('orders')?.role === 'primary', 'it serves')
+  const before = cluster.assignment('orders')
+  const elected: boolean[] = []
+  a.on('controller', (event) => elected.push(event.elected))
+  cluster.damageAssignment('orders')
+  await eventually(() => cluster.assignment('orders'), 'it is written anew', 2_000)
+  expect(cluster.assignment('orders')).toEqual(before)
+  const b = await cluster.start('b')
+  await b.token('orders', { replicas: 0 })
+  expect(b.locate('orders')?.primary?.id).toBe('a')
+  expect(elected, 'the rule goes on').toEqual([])
+})
+
+test('while they can not be written anew the controller tells, and rules on', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await a.token('orders', { replicas: 0 })
+  await eventually(() => a.get('orders')?.role === 'primary', 'it serves')
+  const before = cluster.assignment('orders')
+  const elected: boolean[] = []
+  a.on('controller', (event) => elected.push(event.elected))
+  const told = () => a.health().problems.find((problem) => problem.includes('the document assignments/'))
+  const mend = cluster.world.coordination.fill()
+  cluster.damageAssignment('orders')
+  expect(await eventually(told, 'health tells')).toMatch(/damaged.*KAGAMI_STORE_FULL/)
+  mend()
+  // Whatever the controller hears of makes it try again.
+  const b = await cluster.start('b')
+  await eventually(() => told() === undefined, 'the problem is over')
+  expect(cluster.assignment('orders')).toEqual(before)
+  await eventually(() => b.locate('orders'), 'the other node hears of it')
+  expect(elected, 'the rule goes on').toEqual([])
+})
+
 test('who can not read the bytes of assignments lets another node rule that can', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
