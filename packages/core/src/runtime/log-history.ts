@@ -14,8 +14,8 @@ const MAX_BATCH_BYTES = 1_048_576
 /** A reader may lag behind what the log's bounds say, but not for so many looks. */
 const MOST_LOOKS = 3
 
-/** Whoever truncates is done after one or two looks. A log that says the wrong start for so long is in trouble, which only time may end. */
-const LOOKS = 8
+/** Whoever truncates is done after one or two of its starts. A log that says a wrong one so often is in trouble, which only time may end. */
+const MOST_STARTS = 8
 
 export interface LogHistory {
   /** In force at the end of what was read; 0: nothing of the token was there. */
@@ -48,7 +48,7 @@ export async function readHistory(log: TokenLog, token: string, search: HistoryS
       if (!isKagamiError(error, 'KAGAMI_LOG_TRUNCATED')) throw error
       search.signal.throwIfAborted()
       // Whoever asked waits before it asks again; a loop of its own would leave no time to anybody else.
-      if (looks === LOOKS) throw neverAtItsStart(log, error)
+      if (looks === MOST_STARTS) throw neverAtItsStart(log, error)
     }
   }
 }
