@@ -1,5 +1,5 @@
 /** The options of the embedded adapters: their meaning, their defaults, and the one place where they are checked. */
-import { badOption } from '@kagami/core/contract'
+import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 
 export interface EmbeddedOptions {
   /**
@@ -24,6 +24,14 @@ export interface EmbeddedOptions {
   readonly mustExist?: boolean
 }
 
+const names: Readonly<Record<keyof EmbeddedOptions, true>> = {
+  dir: true,
+  sessionTimeoutMs: true,
+  segmentBytes: true,
+  maxOpenFiles: true,
+  mustExist: true,
+}
+
 /** How long a session may live without contact at most, whoever has opened it. */
 export const longestSessionTimeoutMs = 60_000
 
@@ -38,6 +46,7 @@ export interface Settings {
 /** @throws KAGAMI_BAD_OPTION */
 export function settingsOf(options: EmbeddedOptions): Settings {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with a `dir`')
+  refuseUnknownOptions(options, Object.keys(names))
   const { dir, mustExist = false } = options
   if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) {
     throw badOption('dir', dir, 'the path of a folder on a local file system')

@@ -25,6 +25,7 @@ describe('embedded', () => {
       [{ dir: 'x', segmentBytes: 1000 }, /segmentBytes is 1000; expected .* from 65536/],
       [{ dir: 'x', maxOpenFiles: 1.5 }, /maxOpenFiles is 1.5/],
       [{ dir: 'x', mustExist: 'yes' }, /mustExist is "yes"; expected true or false/],
+      [{ dir: 'x', sesionTimeoutMs: 500 }, 'there is no option sesionTimeoutMs; did you mean sessionTimeoutMs?'],
     ] as const) {
       const make = (): unknown => embedded(wrong as unknown as EmbeddedOptions)
       expect(make).toThrow(message)

@@ -1,5 +1,5 @@
 /** The strategy: runs the steps of a placement in their order, and gives the result back in the contract's terms. */
-import { badOption } from '@kagami/core/contract'
+import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 import type { Placement, PlacementInput, PlacementStrategy, PlacementTarget } from '@kagami/core/contract'
 import { placeCopies } from './copies.js'
 import { exchangeOnce } from './exchange.js'
@@ -24,8 +24,12 @@ export interface EvenPlacementOptions {
   readonly searchSteps?: number
 }
 
+const names: Readonly<Record<keyof EvenPlacementOptions, true>> = { salt: true, searchSteps: true }
+
 /** Copies and primaries as even as can be, with as few moves as evenness allows. See the README for what is guaranteed. */
 export function evenPlacement(options: EvenPlacementOptions = {}): PlacementStrategy {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object')
+  refuseUnknownOptions(options, Object.keys(names))
   const { salt = '', searchSteps = 2_000_000 } = options
   if (typeof salt !== 'string') throw badOption('salt', salt, 'a string')
   if (!Number.isSafeInteger(searchSteps) || searchSteps < 0) {

@@ -211,6 +211,9 @@ describe('what breaks the contract is refused with KAGAMI_BAD_OPTION, naming the
     const call = (options: object) => codeAndOption(() => evenPlacement(options))
     expect(call({ salt: 5 })).toEqual(['KAGAMI_BAD_OPTION', 'salt'])
     expect(call({ searchSteps: -1 })).toEqual(['KAGAMI_BAD_OPTION', 'searchSteps'])
+    expect(call({ slat: 'x' })).toEqual(['KAGAMI_BAD_OPTION', 'slat'])
+    expect(() => evenPlacement({ slat: 'x' } as object)).toThrow('there is no option slat; did you mean salt?')
+    expect(call(null as unknown as object)).toEqual(['KAGAMI_BAD_OPTION', 'options'])
   })
 })
 

@@ -1,7 +1,7 @@
 /** One run: builds a world from a seed, lets it live, lets it come to rest, and says what was seen. The same seed gives the same run. */
 import { createHash } from 'node:crypto'
 import { createKagami } from '@kagami/core'
-import { badOption } from '@kagami/core/contract'
+import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 import { boundsOf } from './check/bounds.js'
 import { Calls } from './check/calls.js'
 import { callAtRest } from './check/calls-at-rest.js'
@@ -48,12 +48,23 @@ export interface SimulateResult {
   readonly timeline: readonly string[]
 }
 
+const names: Readonly<Record<keyof SimulateOptions, true>> = {
+  seed: true,
+  nodes: true,
+  tokens: true,
+  seconds: true,
+  faults: true,
+  createNode: true,
+}
+
 const sessionTimeoutMs = 1500
 const graceMs = 1500
 const keep = 2
 
 /** Runs one seed. Not twice at once in one process: rejections that nobody handles could not be told apart. */
 export async function simulate(options: SimulateOptions): Promise<SimulateResult> {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with a seed')
+  refuseUnknownOptions(options, Object.keys(names))
   const { seed } = options
   if (!Number.isSafeInteger(seed)) throw badOption('seed', seed, 'a whole number')
   const chance = new Chance(seed)

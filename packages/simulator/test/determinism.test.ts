@@ -40,3 +40,11 @@ test.each([
 ])('a wrong %s is refused by its name', async (option, options) => {
   await expect(simulate(options)).rejects.toMatchObject({ code: 'KAGAMI_BAD_OPTION', details: { option } })
 })
+
+test('so is an option that does not exist, with the nearest that does', async () => {
+  await expect(simulate({ seed: 1, nodez: 4 } as { seed: number })).rejects.toMatchObject({
+    code: 'KAGAMI_BAD_OPTION',
+    message: 'there is no option nodez; did you mean nodes?',
+    details: { option: 'nodez' },
+  })
+})

@@ -1,6 +1,6 @@
 /** The options of the store, checked once. Does no I/O. */
 import { resolve } from 'node:path'
-import { badOption } from '@kagami/core/contract'
+import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 
 export interface FsSnapshotStoreOptions {
   /**
@@ -26,11 +26,14 @@ export interface CheckedOptions {
   readonly mustExist: boolean
 }
 
+const names: Readonly<Record<keyof FsSnapshotStoreOptions, true>> = { dir: true, litterAgeMs: true, mustExist: true }
+
 const MINUTE_MS = 60_000
 const MONTH_MS = 30 * 24 * 60 * MINUTE_MS
 
 export function checkOptions(options: FsSnapshotStoreOptions): CheckedOptions {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with dir')
+  refuseUnknownOptions(options, Object.keys(names))
   const { dir, litterAgeMs = 60 * MINUTE_MS, mustExist = false } = options
   if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) throw badOption('dir', dir, 'the path of a folder')
   if (!Number.isSafeInteger(litterAgeMs) || litterAgeMs < MINUTE_MS || litterAgeMs > MONTH_MS) {

@@ -33,6 +33,7 @@ describe('the options', () => {
     [{ dir: '/tmp/x', litterAgeMs: 1e12 }, 'option litterAgeMs is'],
     [{ dir: '/tmp/x', litterAgeMs: 60_000.5 }, 'option litterAgeMs is'],
     [{ dir: '/tmp/x', mustExist: 1 }, 'option mustExist is 1; expected true or false'],
+    [{ dir: '/tmp/x', literAgeMs: 60_000 }, 'there is no option literAgeMs; did you mean litterAgeMs?'],
   ])('%j are refused, with what would be right', (wrong, message) => {
     const make = () => fsSnapshotStore(wrong as { dir: string })
     expect(make).toThrow(coded('KAGAMI_BAD_OPTION'))

@@ -2,6 +2,7 @@
  * A world in one process: the servers of a commit log, a coordinator and a snapshot store, shared by the adapters of
  * several nodes. For users' own tests; it keeps everything in memory and nothing afterwards.
  */
+import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 import type { Clock, CommitLog, Coordinator, Random, SnapshotStore } from '@kagami/core/contract'
 import { MemoryCommitLog } from './commit-log.js'
 import type { MemoryCommitLogOptions } from './commit-log.js'
@@ -26,6 +27,8 @@ export interface MemoryClusterOptions {
   readonly offsets?: MemoryOffsetOptions
 }
 
+const names: Readonly<Record<keyof MemoryClusterOptions, true>> = { clock: true, random: true, offsets: true }
+
 /** Makes the adapters of each node, and holds what they share. Which node an adapter is of is told to its `start`. */
 export interface MemoryCluster {
   readonly clock: Clock
@@ -42,8 +45,11 @@ export interface MemoryCluster {
 /**
  * The in-memory adapters, for tests. Nothing in it waits but by `clock`, so under a virtual clock everything is
  * deterministic.
+ * @throws KAGAMI_BAD_OPTION
  */
 export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object')
+  refuseUnknownOptions(options, Object.keys(names))
   const clock = options.clock ?? systemClock()
   const logs = new LogServer(options.random ?? systemRandom(), options.offsets ?? {})
   const coordination = new CoordinatorServer(clock)

@@ -1,5 +1,5 @@
 /** The in-memory commit log: one node's adapter to the logs of a world. It keeps no record itself. */
-import { badOption, KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError, refuseUnknownOptions } from '@kagami/core/contract'
 import type {
   AdapterContext,
   CallOptions,
@@ -26,6 +26,12 @@ export interface MemoryCommitLogOptions {
   readonly appendMs?: number
 }
 
+const names: Readonly<Record<keyof MemoryCommitLogOptions, true>> = {
+  maxRecordBytes: true,
+  appendsInFlight: true,
+  appendMs: true,
+}
+
 /** A reader rides out an outage of so long by itself. */
 const outageMs = 60_000
 
@@ -40,6 +46,7 @@ export class MemoryCommitLog implements CommitLog {
   readonly #open = new Set<MemoryTokenLog>()
 
   constructor(server: LogServer, clock: Clock, options: MemoryCommitLogOptions) {
+    refuseUnknownOptions(options, Object.keys(names))
     this.#server = server
     this.#clock = clock
     this.maxRecordBytes = options.maxRecordBytes ?? 1_048_576

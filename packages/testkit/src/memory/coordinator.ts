@@ -1,5 +1,5 @@
 /** The in-memory coordinator: one node's adapter, and its sessions. What is true is the server's; this only relays it. */
-import { badOption, KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError, refuseUnknownOptions } from '@kagami/core/contract'
 import type {
   AdapterContext,
   CallOptions,
@@ -23,6 +23,11 @@ export interface MemoryCoordinatorOptions {
   readonly maxDocumentBytes?: number
 }
 
+const names: Readonly<Record<keyof MemoryCoordinatorOptions, true>> = {
+  sessionTimeoutMs: true,
+  maxDocumentBytes: true,
+}
+
 const documentName = /^[A-Za-z0-9._/-]+$/
 
 export class MemoryCoordinator implements Coordinator {
@@ -35,6 +40,7 @@ export class MemoryCoordinator implements Coordinator {
   readonly #sessions = new Set<MemorySession>()
 
   constructor(server: CoordinatorServer, clock: Clock, options: MemoryCoordinatorOptions) {
+    refuseUnknownOptions(options, Object.keys(names))
     this.#server = server
     this.#clock = clock
     this.#timeoutMs = options.sessionTimeoutMs ?? 10_000

@@ -2,7 +2,7 @@
  * The server side of the in-memory commit log: every log of the world, and the faults that a test may inject. It never
  * waits; the adapter does.
  */
-import { badOption, KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError, refuseUnknownOptions } from '@kagami/core/contract'
 import type { LogAddress, LogRecord, Offset, Random } from '@kagami/core/contract'
 import { Reach } from './reach.js'
 import type { Mend } from './reach.js'
@@ -35,6 +35,8 @@ export interface MemoryOffsetOptions {
   /** The distance between two records. @default 1n */
   readonly step?: bigint
 }
+
+const offsetNames: Readonly<Record<keyof MemoryOffsetOptions, true>> = { first: true, step: true }
 
 interface StoredRecord extends LogRecord {
   readonly token: string
@@ -135,10 +137,10 @@ export class LogServer implements MemoryLogControls {
 
   constructor(random: Random, offsets: MemoryOffsetOptions) {
     this.#random = random
-    this.#first = offsets.first ?? 0n
-    this.#step = offsets.step ?? 1n
-    if (this.#first < 0n) throw badOption('offsets.first', String(this.#first), 'a bigint of at least 0n')
-    if (this.#step < 1n) throw badOption('offsets.step', String(this.#step), 'a bigint of at least 1n')
+    if (typeof offsets !== 'object' || offsets === null) throw badOption('offsets', offsets, 'an object')
+    refuseUnknownOptions(offsets, Object.keys(offsetNames), 'offsets')
+    this.#first = atLeast('offsets.first', offsets.first ?? 0n, 0n)
+    this.#step = atLeast('offsets.step', offsets.step ?? 1n, 1n)
   }
 
   get full(): boolean {
@@ -226,4 +228,9 @@ export class LogServer implements MemoryLogControls {
     if (log === undefined) throw new KagamiError('KAGAMI_LOG_REPLACED', `no log is at ${address}; see addresses()`)
     return log
   }
+}
+
+function atLeast(option: string, value: unknown, least: bigint): bigint {
+  if (typeof value === 'bigint' && value >= least) return value
+  throw badOption(option, value, `a bigint of at least ${least}n`)
 }

@@ -283,6 +283,11 @@ describe('a wrong option or use is refused with a code', () => {
     ['sessionTimeoutMs', () => memoryCluster().coordinator({ sessionTimeoutMs: 0 })],
     ['maxDocumentBytes', () => memoryCluster().coordinator({ maxDocumentBytes: 1 })],
     ['offsets.step', () => memoryCluster({ offsets: { step: 0n } })],
+    ['offsets.first', () => memoryCluster({ offsets: { first: 5 as unknown as bigint } })],
+    ['option offset; did you mean offsets?', () => memoryCluster({ offset: {} } as object)],
+    ['offsets.stride; expected one of offsets.first', () => memoryCluster({ offsets: { stride: 7n } as object })],
+    ['appendMS; did you mean appendMs?', () => memoryCluster().commitLog({ appendMS: 5 } as object)],
+    ['sessionTimeout; did you mean', () => memoryCluster().coordinator({ sessionTimeout: 5 } as object)],
   ])('%s', (option, make) => {
     expect(make).toThrow(
       expect.objectContaining({ code: 'KAGAMI_BAD_OPTION', message: expect.stringContaining(option) }),
