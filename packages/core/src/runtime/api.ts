@@ -46,13 +46,13 @@ export interface KagamiOptions<R = unknown, C = Uint8Array> {
   readonly seams?: Partial<Seams>
 }
 
-/** Every bound that `replicate` and the read loop keep. */
+/** Every bound that `replicate` and the read loop keep. Durations are at most 2_147_483_647 ms, 24 days. */
 export interface LimitOptions {
   /** The largest entry, in bytes; larger ones are refused with KAGAMI_ENTRY_TOO_LARGE. @default 1_000_000, or what the log takes */
   readonly maxEntryBytes?: number
   /** A frame is sealed at this size at the latest. @default 262_144 */
   readonly maxFrameBytes?: number
-  /** A frame is sealed at this many entries at the latest. @default 1024 */
+  /** A frame is sealed at this many entries at the latest; at most 4_294_967_295. @default 1024 */
   readonly maxFrameEntries?: number
   /** Entries of a token that are under way; above it `replicate` waits. @default 4096 */
   readonly maxInFlightEntries?: number

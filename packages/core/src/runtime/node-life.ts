@@ -8,7 +8,7 @@ import type { Health } from './api.js'
 import type { Directory } from './directory.js'
 import type { Holdings } from './holdings.js'
 import type { Membership } from './membership.js'
-import { entryLimit, type Settings } from './options.js'
+import { checkDeclared, entryLimit, type Settings } from './options.js'
 import { Scope } from './scope.js'
 import { StopDeadline } from './stop-deadline.js'
 import { linkedAbort, orAborted, sleep } from './waiting.js'
@@ -139,6 +139,7 @@ export class NodeLife {
       logger: settings.seams.logger,
       signal,
     })
+    checkDeclared(settings)
     this.#maxEntryBytes = entryLimit(settings)
     const joined = new Promise<void>((resolve, reject) => {
       this.#scope.spawn('membership', async (inner) => {

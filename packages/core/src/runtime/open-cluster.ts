@@ -17,7 +17,7 @@ import { impatientStore } from './impatient.js'
 import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import { methodOptions, tokenName } from './method-options.js'
 import { NewestSnapshots } from './newest-snapshots.js'
-import { clusterSettings, type ClusterSettings } from './options.js'
+import { checkDeclared, clusterSettings, type ClusterSettings } from './options.js'
 import { removeToken } from './removal.js'
 import { Scope } from './scope.js'
 import { SpecChanges } from './spec-changes.js'
@@ -95,6 +95,7 @@ class ClusterDoor implements Cluster {
     const link = linkedAbort(this.#scope.signal, ...(caller === undefined ? [] : [caller]))
     try {
       await this.#adapters.start({ cluster, node: NAME, logger: seams.logger, signal: link.signal })
+      checkDeclared({ coordinator })
       const session = await coordinator.connect({ signal: link.signal })
       this.#scope.spawn('cluster', (signal) => this.#keepConnected(session, signal))
     } finally {

@@ -65,18 +65,23 @@ export function oneOf<const T extends string>(...values: readonly T[]): Check<T>
   }
 }
 
-export function whole(least: number): Check<number> {
+export function whole(least: number, most = Number.MAX_SAFE_INTEGER): Check<number> {
   return (value, option) => {
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value
-    throw badOption(option, value, `a whole number of at least ${least}`)
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value
+    throw badOption(option, value, `a whole number ${range(least, most, Number.MAX_SAFE_INTEGER)}`)
   }
 }
 
-export function atLeast(least: number): Check<number> {
+export function atLeast(least: number, most = Number.MAX_VALUE): Check<number> {
   return (value, option) => {
-    if (typeof value === 'number' && Number.isFinite(value) && value >= least) return value
-    throw badOption(option, value, `a number of at least ${least}`)
+    if (typeof value === 'number' && Number.isFinite(value) && value >= least && value <= most) return value
+    throw badOption(option, value, `a number ${range(least, most, Number.MAX_VALUE)}`)
   }
+}
+
+/** Above `unbounded` there is nothing that could be meant. */
+function range(least: number, most: number, unbounded: number): string {
+  return most < unbounded ? `from ${least} to ${most}` : `of at least ${least}`
 }
 
 export const aboveZero: Check<number> = (value, option) => {

@@ -5,6 +5,7 @@
 import { types } from 'node:util'
 import {
   badOption,
+  type Adapter,
   type Clock,
   type Codec,
   type CommitLog,
@@ -42,6 +43,12 @@ export const MAX_TOKEN_BYTES = 200
 const MAX_META_BYTES = 4096
 const MIB = 2 ** 20
 const DEFAULT_MAX_ENTRY_BYTES = 1_000_000
+/** The longest delay that a timer takes: a longer one would end before its time. */
+const LONGEST_MS = 2 ** 31 - 1
+/** A frame tells in 32 bits how many entries it holds. */
+const MOST_FRAME_ENTRIES = 2 ** 32 - 1
+
+const duration = (leastMs: number): Check<number> => atLeast(leastMs, LONGEST_MS)
 
 const node = group({
   id: name,
@@ -51,8 +58,8 @@ const node = group({
 } satisfies ChecksOf<NodeOptions>)
 
 const retryMs: Check<{ readonly first: number; readonly longest: number }> = (value, option) => {
-  const checked = group({ first: atLeast(1), longest: atLeast(1) })(value, option)
-  atLeast(checked.first)(checked.longest, `${option}.longest`)
+  const checked = group({ first: duration(1), longest: duration(1) })(value, option)
+  duration(checked.first)(checked.longest, `${option}.longest`)
   return checked
 }
 
@@ -60,29 +67,29 @@ const limits = group({
   /** Undefined: what the log takes, at most 1 MB; known once the log is started. */
   maxEntryBytes: optional(whole(1)),
   maxFrameBytes: or(whole(1), 262_144),
-  maxFrameEntries: or(whole(1), 1024),
+  maxFrameEntries: or(whole(1, MOST_FRAME_ENTRIES), 1024),
   maxInFlightEntries: or(whole(1), 4096),
   maxInFlightBytes: or(whole(1), 8 * MIB),
   maxWaiting: or(whole(1), 65_536),
   maxWaitingBytes: or(whole(1), 64 * MIB),
-  appendTimeoutMs: or(atLeast(100), 30_000),
-  lingerMs: or(atLeast(0), 0),
+  appendTimeoutMs: or(duration(100), 30_000),
+  lingerMs: or(duration(0), 0),
   retryMs: or(retryMs, { first: 20, longest: 2000 }),
-  lookMs: or(atLeast(1), 500),
-  restoreTimeoutMs: or(atLeast(1), 60_000),
-  stallTimeoutMs: or(atLeast(100), 60_000),
+  lookMs: or(duration(1), 500),
+  restoreTimeoutMs: or(duration(1), 60_000),
+  stallTimeoutMs: or(duration(100), 60_000),
 } satisfies ChecksOf<LimitOptions>)
 
 const snapshotting = group({
   everyEntries: or(whole(1), 100_000),
   everyBytes: or(whole(1), 64 * MIB),
-  everyMs: or(atLeast(1), 30_000),
+  everyMs: or(duration(1), 30_000),
   keep: or(whole(2), 2),
   atOnce: or(whole(1), 2),
 } satisfies ChecksOf<SnapshotOptions>)
 
 const placementLimits = group({
-  graceMs: or(atLeast(0), 10_000),
+  graceMs: or(duration(0), 10_000),
   restoresPerNode: or(whole(1), 4),
 } satisfies ChecksOf<PlacementLimitOptions>)
 
@@ -169,6 +176,28 @@ function orSystem({ clock, random, logger, metrics }: ReturnType<typeof seams>):
     logger: logger ?? system.logger,
     metrics: metrics ?? system.metrics,
   }
+}
+
+/**
+ * Checks the numbers that adapters declare, once they are started: some learn them from their server. A limit that is missing would be none.
+ * @throws KAGAMI_BAD_OPTION that names the property and the adapter
+ */
+export function checkDeclared({
+  coordinator,
+  log,
+}: {
+  readonly coordinator: Coordinator
+  readonly log?: CommitLog
+}): void {
+  declared('coordinator.maxDocumentBytes', coordinator.maxDocumentBytes, 262_144, coordinator)
+  if (log === undefined) return
+  declared('log.maxRecordBytes', log.maxRecordBytes, 65_536, log)
+  declared('log.appendsInFlight', log.appendsInFlight, 1, log)
+}
+
+function declared(property: string, value: unknown, least: number, { name }: Adapter): void {
+  if (Number.isSafeInteger(value) && (value as number) >= least) return
+  throw badOption(property, value, `a whole number of at least ${least}, declared by the adapter '${name}'`)
 }
 
 /**

@@ -1,11 +1,20 @@
 import { evenPlacement } from '@kagami/placement-even'
 import { memoryCluster } from '@kagami/testkit'
 import { describe, expect, test } from 'vitest'
-import { createKagami, type Clock, type Kagami, type KagamiOptions, type Token } from '../../src/index.js'
+import {
+  createKagami,
+  openCluster,
+  type Adapter,
+  type AdapterContext,
+  type Clock,
+  type Kagami,
+  type KagamiOptions,
+  type Token,
+} from '../../src/index.js'
 import { tokenSettings } from '../../src/runtime/method-options.js'
 import { settings } from '../../src/runtime/options.js'
 import { systemClock } from '../../src/runtime/system-seams.js'
-import { Ledger, TestCluster } from './harness.js'
+import { delegate, Ledger, TestCluster } from './harness.js'
 import { documented, optionsOfMethod } from './public-options.js'
 
 /** A wrong value, how the message shows it, and what it says would be right. */
@@ -19,6 +28,11 @@ const atLeast = (least: number): readonly [Wrong, ...Wrong[]] => [
   [Infinity, 'Infinity', `a number of at least ${least}`],
   [null, 'null', `a number of at least ${least}`],
 ]
+const duration = (least: number): readonly [Wrong, ...Wrong[]] => {
+  const right = `a number from ${least} to 2147483647`
+  const [below, ...others] = atLeast(least).map(([value, shown]): Wrong => [value, shown, right])
+  return [below!, ...others, [2 ** 31, '2147483648', right], [1e300, '1e+300', right]]
+}
 const whole = (least: number): readonly [Wrong, ...Wrong[]] => [
   [least - 1, String(least - 1), `a whole number of at least ${least}`],
   [least + 0.5, String(least + 0.5), `a whole number of at least ${least}`],
@@ -109,27 +123,31 @@ const wrong: Table = {
   limits: groups(members.limits),
   'limits.maxEntryBytes': whole(1),
   'limits.maxFrameBytes': whole(1),
-  'limits.maxFrameEntries': whole(1),
+  'limits.maxFrameEntries': [
+    [0, '0', 'a whole number from 1 to 4294967295'],
+    [2 ** 32, '4294967296', 'a whole number from 1 to 4294967295'],
+    [2.5, '2.5', 'a whole number from 1 to 4294967295'],
+  ],
   'limits.maxInFlightEntries': whole(1),
   'limits.maxInFlightBytes': whole(1),
   'limits.maxWaiting': whole(1),
   'limits.maxWaitingBytes': whole(1),
-  'limits.appendTimeoutMs': atLeast(100),
-  'limits.lingerMs': atLeast(0),
+  'limits.appendTimeoutMs': duration(100),
+  'limits.lingerMs': duration(0),
   'limits.retryMs': groups('first, longest'),
-  'limits.retryMs.first': atLeast(1),
-  'limits.retryMs.longest': [...atLeast(1), [4, '4', 'a number of at least 5']],
-  'limits.lookMs': atLeast(1),
-  'limits.restoreTimeoutMs': atLeast(1),
-  'limits.stallTimeoutMs': atLeast(100),
+  'limits.retryMs.first': duration(1),
+  'limits.retryMs.longest': [...duration(1), [4, '4', 'a number from 5 to 2147483647']],
+  'limits.lookMs': duration(1),
+  'limits.restoreTimeoutMs': duration(1),
+  'limits.stallTimeoutMs': duration(100),
   snapshotting: groups(members.snapshotting),
   'snapshotting.everyEntries': whole(1),
   'snapshotting.everyBytes': whole(1),
-  'snapshotting.everyMs': atLeast(1),
+  'snapshotting.everyMs': duration(1),
   'snapshotting.keep': whole(2),
   'snapshotting.atOnce': whole(1),
   placementLimits: groups(members.placementLimits),
-  'placementLimits.graceMs': atLeast(0),
+  'placementLimits.graceMs': duration(0),
   'placementLimits.restoresPerNode': whole(1),
   seams: groups(members.seams),
   'seams.clock': methodsOf('a clock', 'now, monotonicMs, timer, yield', 'monotonicMs, timer, yield'),
@@ -457,6 +475,43 @@ describe('defaults are what the doc comments say', () => {
     await createKagami<number>({ ...right(), seams: { clock } }).stop()
     expect(Math.max(...delays)).toBe(10_000)
     expect(documented('Kagami').get('stop')).toBe('deadlineMs 10_000')
+  })
+})
+
+describe('a number that an adapter declares is checked once it is started', () => {
+  const adapter = (cluster: TestCluster, kind: 'log' | 'coordinator'): Adapter =>
+    kind === 'log' ? cluster.world.commitLog() : cluster.world.coordinator({ sessionTimeoutMs: 500 })
+
+  test.each([
+    ['log', 'maxRecordBytes', 65_536],
+    ['log', 'appendsInFlight', 1],
+    ['coordinator', 'maxDocumentBytes', 262_144],
+  ] as const)('%s.%s', async (kind, property, least) => {
+    await using cluster = new TestCluster()
+    const option = `${kind}.${property}`
+    for (const value of [undefined, null, '65536', Number.NaN, Infinity, -1, least - 1, least + 0.5]) {
+      const node = cluster.make('a', { [kind]: delegate(adapter(cluster, kind), { [property]: value }) })
+      const shown = typeof value === 'string' ? `"${value}"` : String(value)
+      const expected = `a whole number of at least ${least}, declared by the adapter 'memory'`
+      const message = `option ${option} is ${shown}; expected ${expected}`
+      await expect(node.start(), message).rejects.toEqual(refusal(option, message))
+    }
+    const own: Record<string, unknown> = { [property]: undefined }
+    const learning = adapter(cluster, kind)
+    own['start'] = async (context: AdapterContext) => {
+      await learning.start(context)
+      own[property] = least
+    }
+    await cluster.start('a', { [kind]: delegate(learning, own) })
+  })
+
+  test('also where a cluster is opened from outside', async () => {
+    await using cluster = new TestCluster()
+    const coordinator = delegate(cluster.world.coordinator(), { maxDocumentBytes: undefined })
+    await expect(openCluster({ cluster: 'test', coordinator })).rejects.toMatchObject({
+      code: 'KAGAMI_BAD_OPTION',
+      details: { option: 'coordinator.maxDocumentBytes' },
+    })
   })
 })
 
