@@ -139,7 +139,7 @@ async function drain(
     for (;;) {
       const next = await orAborted(iterator.next(), signal)
       if (next.done === true) return
-      if (!types.isUint8Array(next.value)) throw new TypeError('a chunk of a snapshot is not a Uint8Array')
+      if (!types.isUint8Array(next.value)) throw notBytes()
       await take(next.value)
     }
   } catch (error) {
@@ -194,6 +194,13 @@ async function removeTemp({ fileSystem, logger }: Publication, { temp }: Paths):
       error,
     })
   }
+}
+
+function notBytes(): KagamiError {
+  return new KagamiError(
+    'KAGAMI_SNAPSHOT_FAILED',
+    'a chunk of the snapshot is not a Uint8Array: mend what was given to create()',
+  )
 }
 
 function taken(meta: SnapshotMeta): KagamiError {

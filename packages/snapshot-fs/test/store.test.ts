@@ -148,7 +148,9 @@ describe('create', () => {
   test('refuses a chunk that is no bytes, rather than to store less', async () => {
     const store = await started(await folder())
     const chunks = chunksOf('1', ['2'] as unknown as Uint8Array)
-    await expect(store.create(metaOf('orders', 'one'), chunks, options)).rejects.toThrow(TypeError)
+    await expect(store.create(metaOf('orders', 'one'), chunks, options)).rejects.toEqual(
+      coded('KAGAMI_SNAPSHOT_FAILED'),
+    )
     expect(await store.list('orders', options)).toEqual([])
   })
 

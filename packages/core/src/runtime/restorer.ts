@@ -265,7 +265,9 @@ async function load<R, C>(
   try {
     await machine.restore(borrowed, info)
   } catch (error) {
-    throw isKagamiError(error) ? error : restoreFailed(token, ref, error)
+    // A wrong option is the state machine's own mistake, as with a map's key: nothing here is given one.
+    const ours = isKagamiError(error) && !isKagamiError(error, 'KAGAMI_BAD_OPTION')
+    throw ours ? error : restoreFailed(token, ref, error)
   }
   for await (const rest of chunks) void rest
   // The state machine may have kept to itself that the bytes were not right.

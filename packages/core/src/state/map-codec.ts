@@ -8,6 +8,7 @@
  *
  * Integers are little-endian.
  */
+import { types } from 'node:util'
 import { KagamiError } from '../contract/index.js'
 import { snapshotMap } from './snapshot-map.js'
 import type { ReadonlySnapshotMap, SnapshotMap } from './snapshot-map.js'
@@ -24,7 +25,7 @@ const END_BYTES = 12
 /**
  * The view as bytes, in chunks of about 64 KiB: what a state machine's `persist` gives. A chunk is made when it is asked for, and
  * belongs to the caller; what `encodeEntry` gives is copied before the next entry. Releasing the view is the caller's.
- * @throws the signal's reason when it aborts, and what `encodeEntry` throws
+ * @throws KAGAMI_SNAPSHOT_FAILED where `encodeEntry` gives no bytes, or more than 1 GiB; what it throws; the signal's reason when it aborts
  */
 export async function* persistMap<V>(
   view: ReadonlySnapshotMap<V>,
@@ -38,6 +39,11 @@ export async function* persistMap<V>(
   let count = 0
   for (const [key, value] of view) {
     const record = encodeEntry(key, value)
+    if (!types.isUint8Array(record)) {
+      // Anything else has no length, or not in bytes, and would be written as something that can't be read.
+      const message = 'encodeEntry did not give a Uint8Array: mend what was passed to persistMap'
+      throw new KagamiError('KAGAMI_SNAPSHOT_FAILED', message)
+    }
     if (record.byteLength > MAX_RECORD_BYTES) {
       const message = `the entry of a map takes ${record.byteLength} bytes: split it, at most ${MAX_RECORD_BYTES} fit`
       throw new KagamiError('KAGAMI_SNAPSHOT_FAILED', message)

@@ -2,7 +2,7 @@
  * A map for state machines whose content can be captured in constant time while writes go on, so that a snapshot of a large
  * state is taken without a pause. Holds no clock and does no I/O.
  */
-import { KagamiError } from '../contract/index.js'
+import { badOption, KagamiError } from '../contract/index.js'
 import { deleteFromTree, emptyLeaf, indexIn, leafOf, leavesFrom, lowerBound, setInTree } from './tree.js'
 import type { Node } from './tree.js'
 
@@ -76,7 +76,7 @@ class TreeMap<V> implements SnapshotMap<V> {
   }
 
   set(key: string, value: V): void {
-    if (typeof key !== 'string') throw new TypeError(`a key of a snapshot map is a string, not of type ${typeof key}`)
+    if (typeof key !== 'string') throw badOption('key', key, 'a string')
     const { root, added } = setInTree(this.#root, key, value, this.#edit)
     this.#root = root
     if (added) this.#size += 1

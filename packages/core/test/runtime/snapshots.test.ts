@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { CommitLog, TokenLog } from '../../src/contract/index.js'
-import { KagamiError, type KagamiEvents } from '../../src/index.js'
+import { KagamiError, snapshotMap, type KagamiEvents } from '../../src/index.js'
 import { bytes, delegate, eventually, Ledger, TestCluster } from './harness.js'
 
 const often = { snapshotting: { everyEntries: 50 } }
@@ -11,6 +11,15 @@ function phases(kagami: {
   const seen: string[] = []
   kagami.on('snapshot', ({ phase }) => seen.push(phase))
   return seen
+}
+
+function thrownBy(call: () => void): unknown {
+  try {
+    call()
+  } catch (error) {
+    return error
+  }
+  throw new Error('nothing was thrown')
 }
 
 async function fill(
@@ -192,20 +201,23 @@ test('S8: a snapshot that is listed otherwise than it is counts as damaged: noth
   expect((copy.state as Ledger).lines).toHaveLength(230)
 })
 
-test('a state machine that refuses every snapshot is told so by name, where the log alone is not enough', async () => {
+test.each([
+  ['an error of its own', 'schema 7 is unknown to me', () => new TypeError('schema 7 is unknown to me')],
+  ['that of a wrong key', 'option key is 7', () => thrownBy(() => snapshotMap().set(7 as unknown as string, 1))],
+])('a state machine that refuses every snapshot with %s is told so by name', async (_, message, refusal) => {
   await using cluster = new TestCluster()
   const a = await truncated(cluster)
   class Refusing extends Ledger {
     override async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
       for await (const chunk of chunks) void chunk
-      throw new TypeError('schema 7 is unknown to me')
+      throw refusal()
     }
   }
   const b = await cluster.start('b', { ...often, stateMachine: () => new Refusing() })
   await a.alter('orders', { replicas: 1 })
   const error = await eventually(() => b.health().copies[0]?.error, 'the copy fails')
-  expect(error).toMatchObject({ code: 'KAGAMI_SNAPSHOT_FAILED', cause: { message: 'schema 7 is unknown to me' } })
-  expect(error.message).toMatch(/schema 7 is unknown to me.*restore\(\)/)
+  expect(error).toMatchObject({ code: 'KAGAMI_SNAPSHOT_FAILED', cause: { message: expect.stringContaining(message) } })
+  expect(error.message).toMatch(new RegExp(`${message}.*restore\\(\\)`))
   await a.get('orders')?.replicate(bytes('goes on'))
 })
 

@@ -135,6 +135,15 @@ describe('persistMap and restoreMap', () => {
     await expect(restoreMap(breaking(), decodeEntry)).rejects.toBe(error)
   })
 
+  test('refuse what an encoder gives instead of bytes, which could not be read back', async () => {
+    for (const record of ['text', [1, 2], new ArrayBuffer(2), undefined]) {
+      const encode = () => record as unknown as Uint8Array
+      await expect(collect(persistMap(small.capture(), encode))).rejects.toMatchObject({
+        code: 'KAGAMI_SNAPSHOT_FAILED',
+      })
+    }
+  })
+
   test('refuse input that is cut short anywhere', async () => {
     const bytes = await bytesOf(small)
     for (let length = 0; length < bytes.byteLength; length += 1) {

@@ -156,7 +156,11 @@ describe('snapshotMap', () => {
   })
 
   test('refuses a key that is not a string, which would have no place in the order', () => {
-    expect(() => snapshotMap<number>().set(7 as unknown as string, 1)).toThrow(TypeError)
+    const map = snapshotMap<number>()
+    expect(() => map.set(7 as unknown as string, 1)).toThrow(
+      expect.objectContaining({ code: 'KAGAMI_BAD_OPTION', message: 'option key is 7; expected a string' }),
+    )
+    expect([...map]).toEqual([])
   })
 
   test('a view that was released can not be read, also by an iteration that had begun', () => {

@@ -2,7 +2,7 @@
  * The server side of the in-memory coordinator: sessions, elections and documents of the world, and the faults that a
  * test may inject. Time passes only by the world's clock; it never waits.
  */
-import { KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError } from '@kagami/core/contract'
 import type { Clock, Document, MemberRecord, Timer } from '@kagami/core/contract'
 import { Reach } from './reach.js'
 import type { Mend } from './reach.js'
@@ -29,7 +29,7 @@ export interface MemoryCoordinatorControls {
   fill(): Mend
   /** Loses all documents, and with them their versions. The sessions live on. */
   wipeDocuments(): void
-  /** Loses the bytes of a document: from now on it is shown without any, under the version that it had. */
+  /** Loses the bytes of a document: from now on it is shown without any, under the version that it had. @throws KAGAMI_BAD_OPTION where there is none of that name */
   damage(cluster: string, name: string): void
   /** Loses everything: documents, versions, the count of elections, and every session. */
   wipe(): void
@@ -219,7 +219,7 @@ export class CoordinatorServer implements MemoryCoordinatorControls {
   damage(cluster: string, name: string): void {
     const { documents } = this.#cluster(cluster)
     const document = documents.get(name)
-    if (document === undefined) throw new Error(`there is no document ${name} in cluster ${cluster}`)
+    if (document === undefined) throw badOption('name', name, `the name of a document of cluster ${cluster}`)
     documents.set(name, { ...document, bytes: new Uint8Array(0) })
     this.#announce(cluster)
   }

@@ -1,4 +1,5 @@
 /** The in-memory snapshot store: one node's adapter to the snapshots of a world. It keeps no blob itself. */
+import { types } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { KagamiError } from '@kagami/core/contract'
 import type { AdapterContext, CallOptions, SnapshotMeta, SnapshotRef, SnapshotStore } from '@kagami/core/contract'
@@ -46,6 +47,7 @@ export class MemorySnapshotStore implements SnapshotStore {
         ended = step.done === true
         this.#checkWritable(cluster, meta)
         if (step.done === true) return this.#server.publish(cluster, meta, blob)
+        if (!types.isUint8Array(step.value)) throw notBytes()
         for (let at = 0; at < step.value.byteLength; at += chunkBytes)
           blob.add(step.value.subarray(at, at + chunkBytes))
       }
@@ -102,6 +104,11 @@ export class MemorySnapshotStore implements SnapshotStore {
       throw new KagamiError('KAGAMI_SNAPSHOT_EXISTS', `token ${meta.token} has a snapshot ${meta.id} already`)
     }
   }
+}
+
+function notBytes(): KagamiError {
+  const message = 'a chunk of the snapshot is not a Uint8Array: mend what was given to create()'
+  return new KagamiError('KAGAMI_SNAPSHOT_FAILED', message)
 }
 
 function unavailable(): KagamiError {

@@ -1,5 +1,5 @@
 import { isKagamiError } from '@kagami/core/contract'
-import type { Adapter, Session } from '@kagami/core/contract'
+import type { Adapter, Session, SnapshotMeta } from '@kagami/core/contract'
 import { describe, expect, it } from 'vitest'
 import { memoryCluster } from '../../src/memory/cluster.js'
 import { virtualClock } from '../virtual-clock.js'
@@ -238,7 +238,9 @@ describe('the controls of the coordinator', () => {
     const shown = (await watch.next()).value as ReadonlyMap<string, unknown>
     expect(shown.get('x')).toEqual({ name: 'x', version: 1, bytes: new Uint8Array(0) })
     expect(await a.write('x', Uint8Array.of(2), 1, { signal })).toBe(2)
-    expect(() => world.coordination.damage('test', 'y')).toThrow('no document y')
+    expect(() => world.coordination.damage('test', 'y')).toThrow(
+      expect.objectContaining({ code: 'KAGAMI_BAD_OPTION', details: expect.objectContaining({ option: 'name' }) }),
+    )
   })
 
   it('show the documents and the leader', async () => {
@@ -307,6 +309,18 @@ describe('a wrong option or use is refused with a code', () => {
       await adapter.stop()
       expect(await codeOf(call())).toBe('KAGAMI_STOPPED')
     }
+  })
+
+  it('a chunk of a snapshot that is no bytes', async () => {
+    const { world } = memoryWorld()
+    const store = await started(world.snapshotStore())
+    async function* chunks() {
+      yield Uint8Array.of(1)
+      yield ['2'] as unknown as Uint8Array
+    }
+    const meta = { token: 't', id: 'one', incarnation: 1, nextIndex: 1 } as SnapshotMeta
+    expect(await codeOf(store.create(meta, chunks(), { signal }))).toBe('KAGAMI_SNAPSHOT_FAILED')
+    expect(await store.list('t', { signal })).toEqual([])
   })
 
   it('a second campaign of one session, an update without a join, and a bad name', async () => {
