@@ -6,8 +6,11 @@ import { EmbeddedCommitLog } from './log.js'
 import { settingsOf } from './options.js'
 import type { EmbeddedOptions } from './options.js'
 
+/** Both adapters of one node. They share the folder, and whoever is given one starts and stops it. */
 export interface Embedded {
+  /** Acknowledges an append when it is synced to the disk. */
   readonly log: CommitLog
+  /** Notices a process that died at once, and one that is frozen after `sessionTimeoutMs`. */
   readonly coordinator: Coordinator
 }
 

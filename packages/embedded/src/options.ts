@@ -1,6 +1,7 @@
 /** The options of the embedded adapters: their meaning, their defaults, and the one place where they are checked. */
 import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 
+/** What `embedded` takes. Checked at once, without any I/O. */
 export interface EmbeddedOptions {
   /**
    * The folder that holds everything, on a local file system. All processes of the cluster name the same one; it is

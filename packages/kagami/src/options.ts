@@ -11,6 +11,7 @@ import { fsSnapshotStore } from '@kagami/snapshot-fs'
 /** The adapters that a node may leave to {@link createKagami}. */
 type Adapters = 'log' | 'coordinator' | 'snapshots' | 'placement'
 
+/** What `createKagami` takes: the options of @kagami/core, of which the adapters may be left out where `dir` is given. */
 export type KagamiDefaultOptions<R = unknown, C = Uint8Array> = Omit<KagamiOptions<R, C>, Adapters> &
   Partial<Pick<KagamiOptions<R, C>, Adapters>> & {
     /**

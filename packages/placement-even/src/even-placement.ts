@@ -11,6 +11,7 @@ import { Primaries } from './primaries.js'
 import { spread } from './spread.js'
 import { balancePrimaryWeights } from './weights.js'
 
+/** What `evenPlacement` takes. None of it weakens what the strategy promises. */
 export interface EvenPlacementOptions {
   /**
    * Chooses among placements that are equally good. Every node of a cluster must use the same one: a controller that

@@ -21,12 +21,13 @@ import { LogServer } from './world/log-server.js'
 import { StoreServer } from './world/store-server.js'
 import type { World } from './world/wire.js'
 
+/** What `simulate` takes. What is left out is drawn from the seed, or is the usual. */
 export interface SimulateOptions {
   /** Decides everything. A whole number. */
   readonly seed: number
   /** 1 to 10. From 4 on they are in three zones. @default 3 */
   readonly nodes?: number
-  /** @default 3 or 4, by the seed */
+  /** How many the clients create and write to, 1 to 1000. @default 3 or 4, by the seed */
   readonly tokens?: number
   /** How long faults and traffic last, in virtual seconds. @default 20 */
   readonly seconds?: number
@@ -36,7 +37,9 @@ export interface SimulateOptions {
   readonly createNode?: NodeFactory
 }
 
+/** What was seen of a run. A broken promise is a violation in here, never a rejection. */
 export interface SimulateResult {
+  /** The one that was given: it makes the same run again. */
   readonly seed: number
   /** SHA-256 of all that happened. Equal for equal options. */
   readonly traceHash: string

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { badOption, refuseUnknownOptions } from '@kagami/core/contract'
 
+/** What `fsSnapshotStore` takes. Checked at once, without any I/O. */
 export interface FsSnapshotStoreOptions {
   /**
    * The folder that holds the snapshots, created where it does not exist. Every node of the cluster must see the same one:

@@ -7,6 +7,7 @@ export interface AdapterContext {
   readonly cluster: string
   /** The id of the node that uses this adapter. */
   readonly node: string
+  /** Where the adapter tells what no call can: the node's own, of `seams.logger`. */
   readonly logger: Logger
   /** Aborts the start. The adapter then undoes what it began and rejects with the signal's reason. */
   readonly signal: AbortSignal
@@ -21,11 +22,17 @@ export interface AdapterContext {
 export interface Adapter {
   /** For messages and metrics: `embedded`, `kafka`. */
   readonly name: string
+  /** Called once, by the node's `start` or by `openCluster`, one adapter after another. What it rejects with is what those reject with. */
   start(context: AdapterContext): Promise<void>
+  /**
+   * Called by `stop` of the node, and where its start has failed, in the opposite order, whether this adapter was started or not. Resolves when
+   * nothing of it is under way.
+   */
   stop(): Promise<void>
 }
 
 /** What every method that does I/O takes. When the signal aborts, the method rejects with the signal's reason. */
 export interface CallOptions {
+  /** Ends this call alone, which then lets go of what it holds. The whole adapter ends by `stop`. */
   readonly signal: AbortSignal
 }

@@ -12,7 +12,9 @@ import type { Offset } from './position.js'
 /** Names a log within a cluster's commit log. Opaque to core, at most 200 bytes. */
 export type LogAddress = string
 
+/** A record as it is read. */
 export interface LogRecord {
+  /** The place that `append` gave it. */
   readonly offset: Offset
   /** Exactly what was appended. Belongs to the reader. */
   readonly bytes: Uint8Array
@@ -28,6 +30,7 @@ export interface LogBatch {
   readonly end: Offset
 }
 
+/** How a reader of a log is to read it. */
 export interface ReadOptions extends CallOptions {
   /** While it waits at the end, the reader looks again, and yields a batch, at least this often. Milliseconds. */
   readonly lookMs: number
@@ -37,6 +40,7 @@ export interface ReadOptions extends CallOptions {
 
 /** One token incarnation's log, opened by one copy. */
 export interface TokenLog {
+  /** The one that `open` was given. */
   readonly address: LogAddress
   /** Another value when the log at this address has been deleted and created anew. At most 200 bytes. */
   readonly identity: string
@@ -80,6 +84,7 @@ export interface TokenLog {
   close(): Promise<void>
 }
 
+/** The logs of a cluster, in one node's adapter. Given to `createKagami` as `log`. */
 export interface CommitLog extends Adapter {
   /** The largest record that `append` takes, in bytes. At least 64 KiB. */
   readonly maxRecordBytes: number

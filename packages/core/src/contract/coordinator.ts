@@ -18,11 +18,16 @@ export interface MemberRecord {
   readonly node: string
   /** This run: another one after each restart and each expired session. */
   readonly member: string
-  /** The caller's, where it is given: it must not change until the call settles, and may then. Where it is shown, it is not to be changed. */
+  /**
+   * Opaque, a few KiB at most: the others are given it as it is. The caller's, where it is given: it must not change until the call settles, and may then. Where it
+   * is shown, it is not to be changed.
+   */
   readonly data: Uint8Array
 }
 
+/** A small named value, written by compare-and-set. */
 export interface Document {
+  /** The one that `write` was given. */
   readonly name: string
   /** Grows with every write; never used twice for one name, unless the coordinator loses its data. */
   readonly version: number
@@ -36,6 +41,7 @@ export interface Document {
 /** Held: the session lives as far as this process knows. Suspended: the lease deadline has passed without contact; it may still survive. */
 export type LeaseState = 'held' | 'suspended'
 
+/** An election that this session has won. The controller writes assignments only while it lasts. */
 export interface Leadership {
   /** Differs from that of every other election; greater than those before, unless the coordinator loses its data. */
   readonly epoch: number
@@ -53,7 +59,9 @@ export interface Leadership {
  * drops its member and its candidacy, and it is over for good.
  */
 export interface Session {
+  /** For messages: no two sessions of a coordinator share one. */
   readonly id: string
+  /** How long it lives without contact, in milliseconds. Above 0. */
   readonly timeoutMs: number
   /** Aborts when the session is over, by expiry or by `close`. Nothing brings it back: connect again. */
   readonly signal: AbortSignal
@@ -101,6 +109,7 @@ export interface Session {
   close(): Promise<void>
 }
 
+/** The coordinator of a cluster, in one node's adapter. Given to `createKagami` and `openCluster` as `coordinator`. */
 export interface Coordinator extends Adapter {
   /** The largest document, in bytes. At least 256 KiB. */
   readonly maxDocumentBytes: number

@@ -90,6 +90,7 @@ export type KagamiErrorCode =
 export interface KagamiErrorOptions {
   /** Whether the same call may succeed later without any change. @default false */
   readonly retryable?: boolean
+  /** What has led to it, for people: the error of a client, of the system, or of the application. */
   readonly cause?: unknown
   /** Facts for programs: the option's name, the new primary, the position. Plain JSON values. */
   readonly details?: Readonly<Record<string, unknown>>
@@ -99,9 +100,13 @@ const brand = Symbol.for('kagami.error')
 
 /** The one error class of Kagami and its adapters. The message says what to do next. */
 export class KagamiError extends Error {
+  /** The same for every code: what a stack trace begins with. */
   override readonly name = 'KagamiError'
+  /** What callers match. {@link KagamiErrorCode} says what each of them lets the caller rely on. */
   readonly code: KagamiErrorCode
+  /** Whether the same call may succeed later without any change. */
   readonly retryable: boolean
+  /** Facts for programs, by code: the option's name, the token, the new primary. Plain JSON values; empty where there are none. */
   readonly details: Readonly<Record<string, unknown>>
 
   constructor(code: KagamiErrorCode, message: string, options: KagamiErrorOptions = {}) {

@@ -1,6 +1,8 @@
 /** Placement: which node holds the primary and the replicas of each token. A pure function of its input. */
 
+/** A live member, as a strategy is told of it. */
 export interface PlacementMember {
+  /** The id by which targets name it. */
   readonly node: string
   /** Members without a zone are each in a zone of their own. */
   readonly zone?: string
@@ -12,12 +14,15 @@ export interface PlacementMember {
 
 /** Where a token's copies are, by node id. */
 export interface Placement {
+  /** Null where there is none: in a target only where no member may hold the token. */
   readonly primary: string | null
   /** Without the primary; no order. */
   readonly replicas: readonly string[]
 }
 
+/** A token that is to be placed: what is wanted of it, and where it is. */
 export interface PlacementToken {
+  /** The name by which the target is looked up. */
   readonly token: string
   /** Copies besides the primary. */
   readonly replicas: number
@@ -36,6 +41,7 @@ export interface PlacementToken {
   readonly excluded?: readonly string[]
 }
 
+/** All that a strategy may decide by. Not to be changed by it. */
 export interface PlacementInput {
   /** The nodes that may hold copies, ordered by id; at most one per node id. */
   readonly members: readonly PlacementMember[]
@@ -53,6 +59,11 @@ export type PlacementTarget = ReadonlyMap<string, Placement>
  * lost primary should go to a surviving copy where evenness permits.
  */
 export interface PlacementStrategy {
+  /** For messages: `even`. */
   readonly name: string
+  /**
+   * Called by the controller whenever it looks at the cluster, which is after every change. Its node stands still until it returns. Where it throws,
+   * assignments stay as they are, and `health().problems` says so.
+   */
   place(input: PlacementInput): PlacementTarget
 }

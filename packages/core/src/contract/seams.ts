@@ -18,6 +18,7 @@ export interface Clock {
   yield(): Promise<void>
 }
 
+/** A callback that is due: see `Clock.timer`. */
 export interface Timer {
   /** Idempotent, and harmless after the timer has fired. */
   cancel(): void
@@ -33,22 +34,37 @@ export interface Random {
 
 /** A structured logger, as of pino and others. `fields` are plain JSON values, or errors under `error`. */
 export interface Logger {
+  /** What is of use only while somebody looks for a fault. */
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void
+  /** What is in order, and seldom. */
   info(message: string, fields?: Readonly<Record<string, unknown>>): void
+  /** What goes wrong and is tried again, or mends itself. */
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  /** What stays wrong until somebody acts: a copy that has failed, documents that are lost. */
   error(message: string, fields?: Readonly<Record<string, unknown>>): void
 }
 
 /** A sink for measurements. Names are `kagami_…`, durations in milliseconds, sizes in bytes. */
 export interface Metrics {
+  /** Adds to a count that only grows. */
   count(name: string, value: number, labels?: Readonly<Record<string, string>>): void
+  /** Replaces a value that rises and falls. */
   gauge(name: string, value: number, labels?: Readonly<Record<string, string>>): void
+  /** Adds a value to a distribution: a duration or a size. */
   observe(name: string, value: number, labels?: Readonly<Record<string, string>>): void
 }
 
+/** What a node needs of the world besides its adapters. `systemSeams` gives those of a real process, which hold where an application gives none. */
 export interface Seams {
+  /** Every deadline, pause and age goes by it. */
   readonly clock: Clock
+  /** Terms, nonces and jitter are drawn from it. */
   readonly random: Random
+  /** Where the node and its adapters tell what no call and no event can. */
   readonly logger: Logger
+  /**
+   * Where the node measures: `kagami_restore_ms`, `kagami_snapshot_ms`, `kagami_snapshot_failures` and `kagami_frames_ignored`, each labelled by
+   * `token`.
+   */
   readonly metrics: Metrics
 }

@@ -18,24 +18,30 @@ export interface SnapshotMeta {
   readonly format: 1
   /** Unique for ever: names the incarnation, index, member and a nonce. Letters, digits, `-`, `_` and `.`; at most 200 characters. */
   readonly id: string
+  /** The name of the token whose state it holds. */
   readonly token: string
   /** The copy's state: see ARCHITECTURE.md, "State of a copy". */
   readonly incarnation: number
+  /** The one in force at the capture. */
   readonly epoch: number
   /** 16 hex digits. */
   readonly term: string
+  /** The next seq that counts in that epoch. */
   readonly nextSeq: number
   /** Entries of the incarnation that the snapshot holds. */
   readonly nextIndex: number
   /** 16 hex digits. */
   readonly chain: string
+  /** The state-machine level in force at the capture. */
   readonly level: number
   /**
    * The last record that had been read with which the log may begin: reading goes on there, compares it first, and truncation leaves it. Offset in decimal, CRC-32 of the
    * record.
    */
   readonly anchor: { readonly offset: string; readonly checksum: number }
+  /** The log that was read: copies of another one are not restored from this. */
   readonly log: { readonly address: string; readonly identity: string }
+  /** The state machine's, when it was captured; told to `restore`. */
   readonly schemaVersion: number
   /** Wall clock at capture, milliseconds since 1970. */
   readonly takenAtMs: number
@@ -43,12 +49,15 @@ export interface SnapshotMeta {
   readonly member: string
 }
 
+/** A published snapshot. */
 export interface SnapshotRef {
+  /** Equal to what `create` was given. */
   readonly meta: SnapshotMeta
   /** Size of the blob as `create` was given it. */
   readonly bytes: number
 }
 
+/** The snapshots of a cluster, in one node's adapter. Given to `createKagami` and `openCluster` as `snapshots`. */
 export interface SnapshotStore extends Adapter {
   /**
    * Publishes a snapshot, all or nothing: until it resolves, `list` and `open` do not show it, and where it rejects, they never

@@ -7,7 +7,9 @@ import type { Position } from './position.js'
 
 /** One committed change. The same object never reaches two calls; the bytes belong to the callee. */
 export interface Entry<C = Uint8Array> {
+  /** The name of the token that it was written to. */
   readonly token: string
+  /** Its place in the history of the token, the same at every replica. */
   readonly position: Position
   /** What was replicated, decoded by the codec; the bytes themselves where no codec is given. */
   readonly value: C
@@ -19,6 +21,7 @@ export interface Entry<C = Uint8Array> {
 
 /** What `restore` is told of the snapshot. */
 export interface RestoreInfo {
+  /** The name of the token whose copy is restored. */
   readonly token: string
   /** The position of the first entry that the snapshot does not hold. */
   readonly next: Position
@@ -63,6 +66,11 @@ export interface StateMachine<R = unknown, C = Uint8Array> {
 
 /** Turns values into bytes and back. Both ways must be pure: every replica decodes the same bytes. */
 export interface Codec<C> {
+  /**
+   * Called once by each `replicate`, also where this node then turns out not to be the primary. The bytes must not change until that call settles.
+   * Where it throws, or gives anything else, the call rejects with KAGAMI_ENCODING_FAILED.
+   */
   encode(value: C): Uint8Array
+  /** Called at every copy before each `apply`, with bytes that belong to it. Where it throws, the copy fails with KAGAMI_APPLY_FAILED. */
   decode(bytes: Uint8Array): C
 }

@@ -17,12 +17,15 @@ export interface CopyState {
   nextSeq: number
   /** Entries that have counted in this incarnation. */
   nextIndex: number
+  /** The digest of what has counted in this incarnation, which the next data frame must name. */
   chain: bigint
+  /** The state-machine level in force; 0 until raised. */
   level: number
   /** The incarnation was opened as deleted: nothing can be written to it. */
   deleted: boolean
 }
 
+/** What a copy knows before it has read anything. The result is the caller's: {@link admit} changes it. */
 export function emptyState(): CopyState {
   return { incarnation: 0, epoch: 0, term: 0n, nextSeq: 0, nextIndex: 0, chain: 0n, level: 0, deleted: false }
 }
@@ -31,6 +34,7 @@ export function emptyState(): CopyState {
 export type IgnoreReason =
   'foreign' | 'old-incarnation' | 'old-epoch' | 'old-term' | 'duplicate' | 'ahead' | 'old-level' | 'deleted'
 
+/** What {@link admit} says of a frame: it counts ('opened' to 'level'), the copy can't go on ('gap', 'diverged'), or it is passed over. */
 export type Verdict =
   /** A new incarnation: the state machine starts empty. */
   | 'opened'

@@ -61,27 +61,37 @@ export function incarnationAbove(other: number, generation: number): number {
   return Math.max(2 * generation - 1, other + 1 + (other % 2))
 }
 
+/** The log of one incarnation. */
 export interface LogRef {
+  /** Where it is, in the words of the commit log's adapter. */
   readonly address: string
+  /** Which log at that address: another one once it was deleted and created anew. */
   readonly identity: string
 }
 
 /** How people want a token to be, for as long as it lives. */
 export interface Wishes {
+  /** Copies besides the primary. */
   readonly replicas: number
+  /** How much load a copy is, relative to other tokens'. Above 0. */
   readonly weight: number
+  /** 'balanced': where the controller places it. 'self': on the owner. */
   readonly primary: 'balanced' | 'self'
   /** With 'self': the owner's node id. */
   readonly owner: string | null
+  /** With 'self': whether a replica is promoted when the owner is lost, or the token waits. */
   readonly failover: 'promote' | 'hold'
+  /** With 'self': whether an owner that comes back is given the token back. */
   readonly failback: boolean
 }
 
 /** What people want of a token. Written by any node, by compare-and-set. */
 export interface Spec extends Wishes {
+  /** The name: at most one spec of it is in its bucket. */
   readonly token: string
   /** Which creation of the token this is about, from 1 on; see {@link generationOf}. */
   readonly generation: number
+  /** People have removed this creation, for good: a later one has another generation. */
   readonly removed: boolean
   /** The highest creation before this one that people have removed, as far as was known; 0: none. That this one is later says nothing of any other. */
   readonly removedBefore: number
@@ -93,20 +103,25 @@ export interface Spec extends Wishes {
 
 /** Where a token is. Written by the controller only. */
 export interface Assignment {
+  /** The name: at most one assignment of it is in its bucket. */
   readonly token: string
+  /** Which life of the token it is about: see {@link generationOf}. */
   readonly incarnation: number
   /**
    * opening: the open frame is not read back yet. deleting: the frame that ends the incarnation isn't. deleted: it is; log and
    * snapshots are still to be cleaned up. gone: they are.
    */
   readonly phase: 'opening' | 'open' | 'deleting' | 'deleted' | 'gone'
+  /** Where the incarnation is written and read. */
   readonly log: LogRef
+  /** Grows with every change of primary; 0 before the first. */
   readonly epoch: number
   /**
    * The next position where any copy had come furthest, as far as was told before this epoch was given out: who finds less before its barrier knows that the log
    * has lost some. Of another incarnation it says nothing. Absent where an earlier version wrote it.
    */
   readonly reached?: Position
+  /** The run of a node that is to serve it; null while there is none. */
   readonly primary: { readonly node: string; readonly member: string } | null
   /** Node ids, sorted, without the primary's. */
   readonly replicas: readonly string[]
@@ -120,16 +135,21 @@ export interface Assignment {
 
 /** How a copy is. Written by the member that holds it. */
 export interface CopyReport {
+  /** The name of the token that it is a copy of. */
   readonly token: string
+  /** In force, as far as this copy has read; 0: it has read nothing. */
   readonly incarnation: number
   /** In force, as far as this copy has read. */
   readonly epoch: number
+  /** Entries of the incarnation that it has applied. */
   readonly nextIndex: number
   /** The next index where the epoch in force began. Absent where this copy has not read its barrier, and where an earlier version wrote it. */
   readonly epochBegan?: number
   /** The next position where the node's copies of the token had come furthest, in earlier runs too: what is before it was in the log. Absent where an earlier version wrote it. */
   readonly reached?: Position
+  /** 'restoring' stands for everything before and after 'running', too. */
   readonly phase: 'restoring' | 'running' | 'failed'
+  /** It follows the log's end: it has had applied all of it within the last few looks. */
   readonly inSync: boolean
   /** It has not seen the log's end for too long: it can't serve, whatever the coordinator thinks of its member. */
   readonly cutOff: boolean
@@ -146,52 +166,75 @@ export interface CopyReport {
     readonly log: LogRef
     readonly deleted: boolean
   } | null
+  /** The code of what it has failed by, or of what hinders it; null: nothing does. */
   readonly error: string | null
 }
 
 /** The snapshots of a token that were read back and found whole. Written by the designated snapshotter. */
 export interface VerifiedSnapshots {
+  /** The name of the token whose state they hold. */
   readonly token: string
+  /** The one that they hold: those of an earlier one are forgotten. */
   readonly incarnation: number
+  /** By which the snapshot store knows them, the latest verified last. */
   readonly ids: readonly string[]
 }
 
 /** A member's data. */
 export interface MemberData {
+  /** Null: in a zone of its own. */
   readonly zone: string | null
+  /** How much of the load it takes, relative to the others. Above 0. */
   readonly capacity: number
+  /** What the application has others know of it: a plain JSON value. */
   readonly meta: unknown
   /** 'leaving': hand my primaries over, I'll be back or gone. 'drain': empty me. */
   readonly draining: 'no' | 'leaving' | 'drain'
 }
 
+/** What is wanted of the tokens of one bucket: `specs/<bucket>`. */
 export interface SpecDocument {
+  /** Of those that are removed, too. */
   readonly tokens: readonly Spec[]
   /** Which writes have led to it, the latest last, as far as it still knows: so that who had no answer can tell. Absent where an earlier version wrote it. */
   readonly writes?: readonly string[]
 }
+/** Where the tokens of one bucket are: `assignments/<bucket>`. */
 export interface AssignmentDocument {
   /** The epoch of the controller that wrote it last. */
   readonly controller: number
   /** Which member that controller was, for people. Absent where an earlier version wrote it. */
   readonly by?: string
+  /** Of those that are gone, too. */
   readonly tokens: readonly Assignment[]
 }
+/** How the copies of one bucket are on one node: `reports/<node>/<bucket>`. */
 export interface ReportDocument {
+  /** The run of the node that wrote it: what an earlier one wrote says nothing of this one. */
   readonly member: string
+  /** One for each copy of the bucket that the node holds. */
   readonly tokens: readonly CopyReport[]
 }
+/** Which snapshots of one bucket are verified: `snapshots/<bucket>`. */
 export interface VerifiedDocument {
+  /** One for each token that has any. */
   readonly tokens: readonly VerifiedSnapshots[]
 }
 
+/** The bytes of a document of specs. */
 export const specDocument = documentCodec<SpecDocument>('specs')
+/** The bytes of a document of assignments. */
 export const assignmentDocument = documentCodec<AssignmentDocument>('assignments')
+/** The bytes of a document of reports. */
 export const reportDocument = documentCodec<ReportDocument>('reports')
+/** The bytes of a document of verified snapshots. */
 export const verifiedDocument = documentCodec<VerifiedDocument>('verified snapshots')
+/** The bytes of what a member announces: `data` of the coordinator's `MemberRecord`. */
 export const memberData = documentCodec<MemberData>('member')
 
+/** Turns one kind of document into bytes and back: JSON in UTF-8 that names its format and its kind. */
 export interface DocumentCodec<T> {
+  /** The bytes are the caller's. */
   encode(value: T): Uint8Array
   /** @throws KAGAMI_BAD_DOCUMENT, KAGAMI_UNKNOWN_FORMAT */
   decode(bytes: Uint8Array, name: string): T

@@ -5,6 +5,7 @@
 import { crc32 } from 'node:zlib'
 import { KagamiError } from '../contract/index.js'
 
+/** The version of the layout, which the third byte of every frame tells. */
 export const FRAME_FORMAT = 1
 
 const MAGIC = 0x4b67
@@ -24,15 +25,20 @@ interface FrameHead {
 /** Opens an incarnation; where `deleted`, it ends the one before and opens none that could be written to. */
 export interface OpenFrame extends FrameHead {
   readonly kind: 'open'
+  /** It ends the incarnation before, and nothing can be written to the one that it opens. */
   readonly deleted: boolean
+  /** Of the log that it was written for: a copy that reads it in another one fails with KAGAMI_LOG_REPLACED. */
   readonly address: string
+  /** Of the same log; see {@link OpenFrame.address}. */
   readonly identity: string
 }
 
 /** Opens an epoch. */
 export interface BarrierFrame extends FrameHead {
   readonly kind: 'barrier'
+  /** The one that begins here. */
   readonly epoch: number
+  /** Drawn at random for each promotion, so that two writers of one epoch are told apart. */
   readonly term: bigint
   /** Entries of the incarnation that its writer had read before: who finds fewer in front of it lacks records. */
   readonly nextIndex: number
@@ -41,27 +47,37 @@ export interface BarrierFrame extends FrameHead {
 /** A run of entries. `body` holds them encoded; see {@link decodeEntries}. */
 export interface DataFrame extends FrameHead {
   readonly kind: 'data'
+  /** Of the barrier before it. */
   readonly epoch: number
+  /** Of the barrier before it: frames of another writer are passed over. */
   readonly term: bigint
+  /** The seq of its first entry; seqs count from 0 in each epoch. */
   readonly firstSeq: number
+  /** The index of its first entry in the incarnation. */
   readonly firstIndex: number
+  /** How many entries the body holds. At most 2^32 − 1. */
   readonly count: number
   /** The chain before this frame. */
   readonly chain: bigint
+  /** What {@link encodeEntries} gave. */
   readonly body: Uint8Array
 }
 
 /** Changes nothing; whoever wrote it learns that it has read up to here. */
 export interface MarkerFrame extends FrameHead {
   readonly kind: 'marker'
+  /** Drawn at random, so that its writer knows it again. */
   readonly nonce: bigint
 }
 
 /** Raises the state machine's level. */
 export interface LevelFrame extends FrameHead {
   readonly kind: 'level'
+  /** Of the barrier before it. */
   readonly epoch: number
+  /** Of the barrier before it: frames of another writer are passed over. */
   readonly term: bigint
+  /** The one that is in force from here on, where it is above the one before. */
   readonly level: number
 }
 
@@ -70,7 +86,9 @@ export interface SkippedFrame {
   readonly kind: 'skipped'
 }
 
+/** What a log record holds, told apart by `kind`. */
 export type Frame = OpenFrame | BarrierFrame | DataFrame | MarkerFrame | LevelFrame
+/** What {@link decodeFrame} gives. */
 export type DecodedFrame = Frame | SkippedFrame
 
 /** Room that a data frame of one entry needs besides the entry, at most, for a token name of `tokenBytes`. */

@@ -25,22 +25,32 @@ export interface NodeOptions {
   readonly meta?: JsonValue
 }
 
+/** What JSON keeps as it is: finite numbers only, nothing undefined, and no instances of classes. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue }
 
+/** What `createKagami` takes. Checked at once; the adapters are started by `start` and stopped by `stop`, so each node needs its own. */
 export interface KagamiOptions<R = unknown, C = Uint8Array> {
   /** Nodes of one name form a cluster. Letters, digits, `-`, `_` and `.`, at most 100. */
   readonly cluster: string
+  /** This process, as the others see it. */
   readonly node: NodeOptions
+  /** Where the entries are written, and read back by every copy. */
   readonly log: CommitLog
+  /** Who is alive, who is the controller, and what is wanted and assigned. */
   readonly coordinator: Coordinator
+  /** Where snapshots are kept: all nodes of the cluster must see the same ones. */
   readonly snapshots: SnapshotStore
+  /** Decides which node holds which copy. Asked on whichever node is the controller, so all should be given the same. */
   readonly placement: PlacementStrategy
   /** Makes an empty state machine: once for each copy that this node holds, and again when a copy starts over. */
   readonly stateMachine: (token: string) => StateMachine<R, C>
   /** Turns values into bytes and back. @default values are bytes */
   readonly codec?: Codec<C>
+  /** Bounds on entries, on frames and on what waits, and pauses between retries. Each has a default of its own. */
   readonly limits?: LimitOptions
+  /** When snapshots are taken, and how many are kept. Each has a default of its own. */
   readonly snapshotting?: SnapshotOptions
+  /** How fast copies move when nodes come and go. Each has a default of its own. */
   readonly placementLimits?: PlacementLimitOptions
   /** Replaces the clock, chance, logger or metrics. @default the system's clock and chance, warnings to the console, no metrics */
   readonly seams?: Partial<Seams>
@@ -81,11 +91,11 @@ export interface LimitOptions {
 
 /** When a token is snapshotted: at whichever comes first, but never without a new entry. */
 export interface SnapshotOptions {
-  /** @default 100_000 */
+  /** Entries since the last one. @default 100_000 */
   readonly everyEntries?: number
-  /** Bytes of entries. @default 64 MiB */
+  /** Bytes of the entries since the last one. @default 64 MiB */
   readonly everyBytes?: number
-  /** @default 30_000, with a jitter of a fifth */
+  /** Milliseconds since the last one. @default 30_000, with a jitter of a fifth */
   readonly everyMs?: number
   /** Verified snapshots that are kept. At least 2. @default 2 */
   readonly keep?: number
@@ -101,6 +111,7 @@ export interface PlacementLimitOptions {
   readonly restoresPerNode?: number
 }
 
+/** What the copy that this node holds of a token is now. */
 export type Role =
   /** The one copy that may append, and serves. */
   | 'primary'
@@ -131,10 +142,16 @@ export interface Lag {
 
 /** Passed to `onPromote`; the pair grows with every change of primary, and fences what the primary does outside. */
 export interface Fence {
+  /** Grows when the token is deleted and created again. Compared first. */
   readonly incarnation: number
+  /** Grows with every change of primary within the incarnation. */
   readonly epoch: number
 }
 
+/**
+ * How a token is wanted. The call that creates it decides; a later one that wants something else is refused with KAGAMI_TOKEN_OPTIONS, and `alter`
+ * changes it.
+ */
 export interface TokenOptions {
   /** Copies besides the primary. @default 1 */
   readonly replicas?: number
@@ -160,7 +177,9 @@ export interface TokenOptions {
 /** What `alter` may change. */
 export type AlterOptions = Pick<TokenOptions, 'replicas' | 'weight' | 'failover' | 'failback'>
 
+/** What `replicate` resolves with, once the entry is applied here. */
 export interface Replicated<R> {
+  /** The entry's place in the token's history: `waitFor` takes it, on any node. */
   readonly position: Position
   /** What `apply` returned on this node. */
   readonly result: R
@@ -168,12 +187,15 @@ export interface Replicated<R> {
 
 /** A token, seen from this node. */
 export interface Token<R = unknown, C = Uint8Array> {
+  /** The name that `token` or `get` was called with. */
   readonly name: string
+  /** What this node's copy is at the moment; 'none' while it holds none. */
   readonly role: Role
   /** The epoch in force here; 0 before the first barrier. */
   readonly epoch: number
   /** The position of the next entry to apply; undefined while there is no copy or it is being restored. */
   readonly next: Position | undefined
+  /** How far this node's copy is behind. While it holds none: as one that has never looked, with a `lookAgeMs` of Infinity. */
   readonly lag: Lag
   /**
    * The state machine itself, for local reads: as new as `lag` says.
@@ -200,25 +222,42 @@ export interface Token<R = unknown, C = Uint8Array> {
   sync(options?: { readonly signal?: AbortSignal }): Promise<void>
 }
 
+/** A node, as others name it. */
 export interface NodeRef {
+  /** The `node.id` of its options. */
   readonly id: string
+  /** The `node.meta` of its options; null where it gave none, and while it is no live member. */
   readonly meta: JsonValue
 }
 
 /** Where a token is, as this node last heard. */
 export interface Location {
+  /** The node that is assigned as the primary, whether it serves yet or not; undefined while there is none. */
   readonly primary: NodeRef | undefined
+  /** The nodes of the other copies, ordered by id, without the primary. */
   readonly replicas: readonly NodeRef[]
+  /** Grows when the token is deleted and created again. */
   readonly incarnation: number
+  /** Grows with every change of primary within the incarnation; 0 before the first. */
   readonly epoch: number
 }
 
+/** How a copy on this node is, at the moment of the call. */
 export interface CopyHealth {
+  /** The name of the token that it is a copy of. */
   readonly token: string
+  /** What it is now; as `Token.role` says. */
   readonly role: Role
+  /**
+   * 'opening': its log is being opened. 'restoring': it takes up a snapshot, or finds the beginning of its log. 'running': it applies what it reads.
+   * 'failed': for good. 'closing': it moves away, or the node stops.
+   */
   readonly phase: 'opening' | 'restoring' | 'running' | 'failed' | 'closing'
+  /** The one in force where it has read to; 0 before the first barrier. */
   readonly epoch: number
+  /** The position of the next entry to apply; undefined while it is opened or restored. */
   readonly next: Position | undefined
+  /** How far it is behind its log. */
   readonly lag: Lag
   /** Why it has failed, or why it does not follow its assignment. */
   readonly error: KagamiError | undefined
@@ -237,41 +276,71 @@ export interface CopyHealth {
   readonly ignored: Readonly<Record<string, number>>
 }
 
+/** How a node is, at the moment of the call. */
 export interface Health {
+  /** Whether `problems` is empty. */
   readonly ok: boolean
+  /**
+   * 'stopped': before `start`, and after `stop`. 'running': it has a session with the coordinator and holds its lease. 'suspended': the coordinator is
+   * out of reach, so it serves no writes. 'rejoining': its session is over, and it opens another. 'starting' and 'stopping': under way.
+   */
   readonly status: 'stopped' | 'starting' | 'running' | 'suspended' | 'rejoining' | 'stopping'
+  /** The `node.id` of its options. */
   readonly node: string
+  /** This run of the node, as others see it: another one for each session; undefined while it has none. */
   readonly member: string | undefined
+  /** Whether this node is the controller now. */
   readonly controller: boolean
   /** What is wrong now, as sentences for people. Empty when `ok`. */
   readonly problems: readonly string[]
+  /** One for each copy that this node holds, failed ones among them. */
   readonly copies: readonly CopyHealth[]
 }
 
 /** Every event, with what it carries. Listeners are called synchronously and not waited for; what they throw, or reject with, is logged. */
 export interface KagamiEvents {
+  /** This node has become a member: in its start, and again, as another member, after each `expired`. */
   readonly joined: { readonly member: string }
+  /**
+   * The coordinator was out of reach for so long that the lease has run out: this node serves no writes until `resumed`, or `joined` after `expired`.
+   */
   readonly suspended: { readonly member: string }
+  /** The coordinator is in reach again, and the session has outlived it: writes are served again. */
   readonly resumed: { readonly member: string }
   /** The session is over, or can't be relied on any more. The node joins again, as a new member. */
   readonly expired: { readonly member: string }
+  /**
+   * This node was elected as the controller, or is not any more. `epoch`: the election's; a later one's is greater, unless the coordinator loses its
+   * data.
+   */
   readonly controller: { readonly elected: boolean; readonly epoch: number }
   /** A copy is opened on this node, or dropped. */
   readonly copy: { readonly token: string; readonly opened: boolean }
+  /** The copy here is assigned as the primary, and begins to write its barrier. It serves at `promoted`, once it has read that back. */
   readonly promoting: { readonly token: string; readonly incarnation: number; readonly epoch: number }
+  /** The copy here serves as the primary from now on. Just before `onPromote`. */
   readonly promoted: { readonly token: string; readonly incarnation: number; readonly epoch: number }
+  /** The copy here, which had been `promoted`, serves no more. Just before `onDemote`. `reason`: why, for people. */
   readonly demoted: {
     readonly token: string
     readonly incarnation: number
     readonly epoch: number
     readonly reason: string
   }
+  /**
+   * A restore has read another chunk of a snapshot: `bytes` of the `totalBytes` of its blob so far. A restore that needs no snapshot tells nothing of
+   * itself before `restored`.
+   */
   readonly restoring: {
     readonly token: string
     readonly snapshot: string | undefined
     readonly bytes: number
     readonly totalBytes: number | undefined
   }
+  /**
+   * A copy here is restored, and goes on at `next`. `snapshot`: its id; undefined where the log held everything. `tookMs`: milliseconds, with what it
+   * has waited for. Again when truncation has overtaken the copy.
+   */
   readonly restored: {
     readonly token: string
     readonly snapshot: string | undefined
@@ -280,6 +349,10 @@ export interface KagamiEvents {
   }
   /** A replica has caught up with the log's end. */
   readonly 'in-sync': { readonly token: string; readonly next: Position }
+  /**
+   * A snapshot of the copy here has come one step further: captured from the state machine, published in the store, read back and verified, the log
+   * truncated below what is kept. Or it has failed, with `error`, and is tried again. `bytes`: the blob's, 0 where it is not published.
+   */
   readonly snapshot: {
     readonly token: string
     readonly phase: 'captured' | 'published' | 'verified' | 'truncated' | 'failed'
@@ -287,6 +360,7 @@ export interface KagamiEvents {
     readonly bytes: number
     readonly error: KagamiError | undefined
   }
+  /** The copy here has failed and serves nothing. `position`: the entry that could not be applied; undefined where the reason is another. */
   readonly failed: { readonly token: string; readonly error: KagamiError; readonly position: Position | undefined }
   /** This controller finds no spec of a token that is there (KAGAMI_SPEC_LOST). Once, until one is found again. */
   readonly 'spec-lost': { readonly token: string; readonly error: KagamiError }
@@ -351,6 +425,7 @@ export interface Kagami<R = unknown, C = Uint8Array> extends AsyncDisposable {
   drain(options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Deletes the token, its log and its snapshots. Resolves when the deletion is in the log. @throws KAGAMI_TOKEN_UNKNOWN */
   remove(name: string, options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** How this node and its copies are now, from what it knows: asks nobody. May be called at any time, also before `start` and after `stop`. */
   health(): Health
   /** Listens to an event; returns what ends it. */
   on<K extends keyof KagamiEvents>(event: K, listener: (payload: KagamiEvents[K]) => void): () => void

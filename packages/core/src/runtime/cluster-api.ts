@@ -5,6 +5,7 @@
 import type { Coordinator, KagamiErrorCode, Position, Seams, SnapshotStore } from '../contract/index.js'
 import type { JsonValue, Kagami, TokenOptions } from './api.js'
 
+/** What `openCluster` takes. Checked before anything is started. */
 export interface ClusterOptions {
   /** The cluster's name, as its nodes have it. */
   readonly cluster: string
@@ -18,13 +19,17 @@ export interface ClusterOptions {
   readonly signal?: AbortSignal
 }
 
+/** What `status` and `watch` take. */
 export interface StatusOptions {
   /** Tells of this token alone. @default all tokens */
   readonly token?: string
+  /** Gives up: the call, or the next step of the watch, rejects with its reason. */
   readonly signal?: AbortSignal
 }
 
+/** How a cluster is, by what was last heard of its members, its documents and the reports of its copies. */
 export interface ClusterStatus {
+  /** The name that it was opened by. */
   readonly cluster: string
   /** Whether each token that is told of is `ok`. */
   readonly ok: boolean
@@ -38,15 +43,21 @@ export interface ClusterStatus {
   readonly snapshotsError: { readonly code: KagamiErrorCode; readonly message: string } | null
 }
 
+/** A live member: one run of a node. */
 export interface MemberStatus {
+  /** The `node.id` of its options. */
   readonly node: string
   /** This run of the node. */
   readonly member: string
+  /** Null: in a zone of its own. */
   readonly zone: string | null
+  /** How much of the load it takes, relative to the others. */
   readonly capacity: number
   /** 'leaving': it hands its primaries over, to stop. 'drain': it is being emptied. */
   readonly draining: 'no' | 'leaving' | 'drain'
+  /** Whether it is the node that `ClusterStatus.controller` names. */
   readonly controller: boolean
+  /** The `node.meta` of its options; null where it gave none. */
   readonly meta: JsonValue
   /** Tokens that are assigned to it as the primary. */
   readonly primaries: number
@@ -54,7 +65,9 @@ export interface MemberStatus {
   readonly copies: number
 }
 
+/** What is wanted of a token, and how it is. */
 export interface TokenStatus {
+  /** The name by which nodes ask for it. */
   readonly token: string
   /** 'creating': its log is not opened yet. 'removing': its deletion is not in the log yet. */
   readonly phase: 'creating' | 'open' | 'removing'
@@ -64,6 +77,7 @@ export interface TokenStatus {
   readonly problems: readonly string[]
   /** 0 while it is being created. */
   readonly incarnation: number
+  /** Grows with every change of primary within the incarnation; 0 before the first. */
   readonly epoch: number
   /** What people want of it; null where the coordinator has lost that. */
   readonly wanted:
@@ -82,9 +96,11 @@ export interface TokenStatus {
 
 /** A copy, as its node has last reported it: changes of state at once, mere progress every few seconds. */
 export interface CopyStatus {
+  /** The id of the node that holds it, or is to. */
   readonly node: string
   /** 'replaced': it has failed, and is not assigned any more. */
   readonly role: 'primary' | 'replica' | 'replaced'
+  /** What it does, by its last report, and by whether its node is a live member. */
   readonly state: CopyState
   /** The position of the next entry to apply; null while its node has reported none of this incarnation. */
   readonly next: Position | null
@@ -92,11 +108,13 @@ export interface CopyStatus {
   readonly lag: number | null
   /** Whether it takes the snapshots, and whether the last one has failed. */
   readonly snapshotter: boolean
+  /** Of the one that takes them: the log is not truncated until one succeeds again. */
   readonly snapshotFails: boolean
   /** Why it has failed, or what hinders it. */
   readonly error: string | null
 }
 
+/** What a copy does, as seen from outside. */
 export type CopyState =
   /** A primary that takes writes. */
   | 'serving'
@@ -112,11 +130,15 @@ export type CopyState =
   /** Its node is no live member; of a primary: the run of the node that was promoted. */
   | 'lost'
 
+/** A published snapshot, as the store lists it. */
 export interface SnapshotStatus {
+  /** The name by which the store knows it, unique for ever. */
   readonly id: string
   /** The position of the first entry that it does not hold. */
   readonly next: Position
+  /** The one in force when it was captured. */
   readonly epoch: number
+  /** The size of its blob. */
   readonly bytes: number
   /** Wall clock at capture, milliseconds since 1970. */
   readonly takenAtMs: number

@@ -16,8 +16,17 @@ export interface KeyRange {
 
 /** What can be read of a map, or of a view of it. Ordered by key (by UTF-16 code units, as `<` does), whatever its history. */
 export interface ReadonlySnapshotMap<V> extends Iterable<readonly [key: string, value: V]> {
+  /** How many entries there are. Counted as they change, so asking costs nothing. */
   readonly size: number
+  /**
+   * The value of a key; undefined where there is none. In logarithmic time.
+   * @throws KAGAMI_SNAPSHOT_FAILED on a view that was released
+   */
   get(key: string): V | undefined
+  /**
+   * Whether there is an entry of this key, be its value undefined.
+   * @throws KAGAMI_SNAPSHOT_FAILED on a view that was released
+   */
   has(key: string): boolean
   /** The entries of a range as they are now: what changes while they are being read is not seen. */
   entries(range?: KeyRange): IterableIterator<readonly [key: string, value: V]>
@@ -28,9 +37,14 @@ export interface ReadonlySnapshotMap<V> extends Iterable<readonly [key: string, 
  * place, set a new one.
  */
 export interface SnapshotMap<V> extends ReadonlySnapshotMap<V> {
+  /**
+   * Adds an entry, or gives the one that is there another value.
+   * @throws KAGAMI_BAD_OPTION where the key is no string
+   */
   set(key: string, value: V): void
   /** Whether the key was there. */
   delete(key: string): boolean
+  /** Removes every entry, in constant time. Views keep what they show. */
   clear(): void
   /** The content as it is now, for as long as it is needed. Takes constant time, whatever the size. */
   capture(): CapturedMap<V>

@@ -60,7 +60,9 @@ const usual = {
 /** Only where they are asked for by name: what they do is known, and not healed. The package's README says what. */
 const onRequest: readonly string[] = ['deletionsForgotten', 'versionsReused']
 
+/** The name of a fault, as `SimulateOptions.faults` takes it and `SimulateResult.counts` shows it. */
 export type FaultKind = keyof typeof usual
+/** Every fault that a run can have. The README says what each does, and which happen only where they are asked for. */
 export const faultKinds = Object.keys(usual) as readonly FaultKind[]
 
 /** Multiplies how often a fault happens; 0: never. `all` is for those not named. */

@@ -3,8 +3,11 @@ import { isKagamiError } from '@kagami/core/contract'
 
 /** A broken promise. `promise` is S1 to S10 of ARCHITECTURE.md, or L for liveness. */
 export interface Violation {
+  /** Which one: 'S1' to 'S10', 'L', or 'BUG' for what should never happen. */
   readonly promise: string
+  /** When it was seen, in virtual milliseconds since the run began. */
   readonly atMs: number
+  /** What was seen, for people. */
   readonly message: string
 }
 

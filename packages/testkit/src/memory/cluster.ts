@@ -18,6 +18,7 @@ import type { MemorySnapshotControls } from './snapshot-server.js'
 import { MemorySnapshotStore } from './snapshot-store.js'
 import { systemClock, systemRandom } from './system.js'
 
+/** What {@link memoryCluster} takes. */
 export interface MemoryClusterOptions {
   /** Every timeout of the world runs by this clock. @default the system's */
   readonly clock?: Clock
@@ -31,12 +32,25 @@ const names: Readonly<Record<keyof MemoryClusterOptions, true>> = { clock: true,
 
 /** Makes the adapters of each node, and holds what they share. Which node an adapter is of is told to its `start`. */
 export interface MemoryCluster {
+  /** The one that was given, by which everything here waits. */
   readonly clock: Clock
+  /**
+   * A new adapter, for one node. All of them show the same logs.
+   * @throws KAGAMI_BAD_OPTION
+   */
   commitLog(options?: MemoryCommitLogOptions): CommitLog
+  /**
+   * A new adapter, for one node. All of them show the same members and documents.
+   * @throws KAGAMI_BAD_OPTION
+   */
   coordinator(options?: MemoryCoordinatorOptions): Coordinator
+  /** A new adapter, for one node. All of them show the same snapshots. */
   snapshotStore(): SnapshotStore
+  /** What a test sees of the logs, and the faults that it makes in them. */
   readonly logs: MemoryLogControls
+  /** What a test sees of the coordinator, and the faults that it makes in it. */
   readonly coordination: MemoryCoordinatorControls
+  /** The faults that a test makes in the snapshot store. */
   readonly snapshots: MemorySnapshotControls
   /** Cuts a node off from everything until the returned function is called; never called, it is as if the node had crashed. */
   cut(node: string): Mend

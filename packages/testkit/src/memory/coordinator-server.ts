@@ -9,7 +9,9 @@ import type { Mend } from './reach.js'
 
 /** What a coordinator holds on its disk, to be restored later. Opaque. */
 export interface MemoryCoordinatorBackup {
+  /** By cluster, and in it by name. */
   readonly documents: ReadonlyMap<string, ReadonlyMap<string, Document>>
+  /** The count of elections, by cluster. */
   readonly epochs: ReadonlyMap<string, number>
 }
 

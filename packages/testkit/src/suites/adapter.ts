@@ -8,6 +8,7 @@ import type { Case, EndFault } from './runner.js'
 export interface AdapterWorld {
   /** A new adapter, not started, for one node, over this world's one backing store. */
   open(node: string): Adapter
+  /** Makes the backing store unreachable for every node, until the returned function is called. */
   outage?(): Promise<EndFault> | EndFault
 }
 

@@ -10,7 +10,9 @@ import { truncateCases } from './log-truncation.js'
 import { suite } from './runner.js'
 import type { SuiteRunner, SuiteSubject } from './runner.js'
 
+/** A commit log to be tested, and what the suite must know of it. */
 export interface CommitLogSubject extends SuiteSubject<CommitLogWorld> {
+  /** What it can do: cases for what it can't are left out, and the first case names both. */
   readonly capabilities: CommitLogCapabilities
 }
 

@@ -12,7 +12,9 @@ import { iterate, nextOf, rejectsWith, rejectsWithReason, until } from './expect
 import { sleep, suite } from './runner.js'
 import type { Case, SuiteRunner, SuiteSubject } from './runner.js'
 
+/** A coordinator to be tested, and what the suite must know of it. */
 export interface CoordinatorSubject extends SuiteSubject<CoordinatorWorld> {
+  /** What it can do: cases for what it can't are left out, and the first case names both. */
   readonly capabilities: CoordinatorCapabilities
 }
 

@@ -18,12 +18,15 @@ import { placementChangeCases } from './placement-changes.js'
 import { suite } from './runner.js'
 import type { Case, SuiteRunner, SuiteTiming } from './runner.js'
 
+/** A placement strategy to be tested, and what the suite must know of it. */
 export interface PlacementSubject {
   /** Called before each case: the strategy. */
   setup(): PlacementStrategy
+  /** What it can do: cases for what it can't are left out, and the first case names both. */
   readonly capabilities: PlacementCapabilities
   /** How many random inputs each property is tried on. @default 150 */
   readonly inputs?: number
+  /** How long a case may take. Placement waits for nothing else. */
   readonly timing?: SuiteTiming
 }
 

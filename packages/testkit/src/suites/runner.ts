@@ -8,6 +8,7 @@ import type { Adapter, CallOptions, Logger } from '@kagami/core/contract'
 
 /** What a suite needs of a test runner: `describe` and `it` of vitest, node:test, Jest or Mocha. */
 export interface SuiteRunner {
+  /** Called once by a suite, with its title: `body` registers its cases. */
   describe(name: string, body: () => void): unknown
   /** Cases are independent of one another, so they may run in any order. */
   it(name: string, body: () => Promise<void>, timeoutMs?: number): unknown
@@ -29,6 +30,7 @@ export interface SuiteSubject<W> {
   setup(): Promise<W> | W
   /** Called after each case, when all its adapters are stopped; also when it failed. */
   teardown?(world: W): Promise<void> | void
+  /** How long the cases wait, and may take: slow servers need more. */
   readonly timing?: SuiteTiming
 }
 

@@ -9,12 +9,17 @@ import { contents, metaOf, source } from './snapshot-support.js'
 import { snapshotNameCases } from './snapshot-names.js'
 import { snapshotStreamCases } from './snapshot-streams.js'
 
+/** What a snapshot store, or its test, declares that it can and cannot do. */
 export interface SnapshotStoreCapabilities {
+  /** The world can make the store unreachable. */
   readonly outage: boolean
+  /** The world can leave the store no room. */
   readonly fill: boolean
+  /** The world can change a published blob. */
   readonly corrupt: boolean
+  /** The world can cut a published blob short. */
   readonly tear: boolean
-  /** @default false */
+  /** The world can make the metadata of a published snapshot unreadable. @default false */
   readonly spoilMeta?: boolean
   /** Memory does not grow with the size of a blob. */
   readonly boundedMemory: boolean
@@ -22,7 +27,9 @@ export interface SnapshotStoreCapabilities {
   readonly longestTokenBytes?: number
 }
 
+/** A snapshot store to be tested, and what the suite must know of it. */
 export interface SnapshotStoreSubject extends SuiteSubject<SnapshotStoreWorld> {
+  /** What it can do: cases for what it can't are left out, and the first case names both. */
   readonly capabilities: SnapshotStoreCapabilities
   /** The size of the blob that the cases on memory use, in bytes. @default 64 MiB */
   readonly largeBytes?: number

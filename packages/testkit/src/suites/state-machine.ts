@@ -9,6 +9,7 @@ import { suite } from './runner.js'
 import type { Case, Scope, SuiteRunner, SuiteTiming } from './runner.js'
 import { entryOf, withChangedWorld } from './state-support.js'
 
+/** A state machine to be tested, and what the suite must know of it. */
 export interface StateMachineSubject<R, C> {
   /** Called whenever a case needs another machine: one that is empty. */
   setup(): StateMachine<R, C>
@@ -16,9 +17,11 @@ export interface StateMachineSubject<R, C> {
   entries(i: number): C
   /** Everything that is in the state, as text: equal for equal states, and only for those. */
   digest(machine: StateMachine<R, C>): string | Promise<string>
+  /** What it can do: cases for what it can't are left out, and the first case names both. */
   readonly capabilities: StateMachineCapabilities
   /** How many entries a case applies. @default 300 */
   readonly count?: number
+  /** How long the cases wait, and may take. */
   readonly timing?: SuiteTiming
 }
 
