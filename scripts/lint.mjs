@@ -1,10 +1,11 @@
 /**
- * `npm run lint`: type-checks the tests (the build does so for the sources), runs ESLint, and looks for import cycles.
- * All three run, also when one fails. Options are passed to ESLint.
+ * `npm run lint`: type-checks the tests (the build does so for the sources), runs ESLint, and looks for import cycles and for what is public
+ * without a doc comment. All of them run, also when one fails. Options are passed to ESLint.
  */
 import { join } from 'node:path'
 import { run } from './lib/child.mjs'
 import { importCycles } from './lib/cycles.mjs'
+import { doorsOf, undocumented } from './lib/doc-comments.mjs'
 import { root, shown, workspaces } from './lib/repository.mjs'
 
 const failed = []
@@ -15,6 +16,18 @@ function findCycles() {
     console.log(`Import cycle:\n  ${[...cycle, cycle[0]].map(shown).join('\n    imports ')}\n`)
   }
   return cycles.length === 0 ? 0 : 1
+}
+
+function findUndocumented() {
+  const published = workspaces().filter(({ manifest }) => manifest.private !== true)
+  const found = undocumented(published.flatMap(doorsOf))
+  for (const { file, name, problem } of found) {
+    const source = shown(file)
+      .replace('/dist/', '/src/')
+      .replace(/\.d\.ts$/, '.ts')
+    console.log(`${source}: ${name} ${problem}`)
+  }
+  return found.length === 0 ? 0 : 1
 }
 
 async function tool(path, args) {
@@ -31,4 +44,5 @@ async function step(name, work) {
 await step('types of the tests', () => tool('typescript/bin/tsc', ['-p', 'tsconfig.json']))
 await step('ESLint', () => tool('eslint/bin/eslint.js', ['--max-warnings=0', ...process.argv.slice(2), '.']))
 await step('no import cycles', findCycles)
+await step('doc comments of what is public', findUndocumented)
 process.exitCode = failed.length === 0 ? 0 : 1

@@ -23,7 +23,11 @@ const jobs = {
     start: program('examples/02-replicated-kv/dist/demo/main.js'),
   },
   bench: { about: 'the benchmarks; takes their options', needsBuild: true, start: program('benchmarks/main.mjs') },
-  lint: { about: 'type-check tests, ESLint, import cycles', needsBuild: true, start: program('scripts/lint.mjs') },
+  lint: {
+    about: 'type-check tests, ESLint, import cycles, doc comments',
+    needsBuild: true,
+    start: program('scripts/lint.mjs'),
+  },
   'format-check': {
     about: 'is everything formatted?',
     needsBuild: false,
