@@ -31,7 +31,8 @@ export interface TokenRow {
 export interface Cell {
   readonly role: Role
   readonly restoring: boolean
-  readonly lag: number
+  /** Null: unknown. */
+  readonly lag: number | null
 }
 
 export interface Frame {
@@ -121,10 +122,7 @@ function drawCell(
     case 'primary':
       return paint(pad(long ? 'PRIMARY' : 'PRIM', width), 'green')
     case 'replica':
-      return paint(
-        pad(cell.lag === 0 ? (long ? 'replica' : 'repl') : `${long ? 'replica ' : ''}-${compact(cell.lag)}`, width),
-        'cyan',
-      )
+      return paint(pad(replicaAs(cell.lag, long), width), 'cyan')
     case 'promoting':
     case 'suspended':
       return paint(pad(long ? cell.role : cell.role.slice(0, 5), width), 'yellow')
@@ -158,6 +156,11 @@ export function thousands(value: number): string {
 }
 
 /** At most four characters, below a thousand million. */
+function replicaAs(lag: number | null, long: boolean): string {
+  if (lag === 0) return long ? 'replica' : 'repl'
+  return `${long ? 'replica ' : ''}${lag === null ? '?' : `-${compact(lag)}`}`
+}
+
 function compact(value: number): string {
   if (value < 1000) return String(value)
   return value < 1_000_000 ? `${Math.floor(value / 1000)}k` : `${Math.floor(value / 1_000_000)}M`

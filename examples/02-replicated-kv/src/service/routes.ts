@@ -170,7 +170,7 @@ function describeCopy(c: Context, { name, role, next, lag }: KvToken): void {
     c.header('kv-position', formatPosition(name, { ...next, index: next.index - 1 }))
   }
   c.header('kv-role', role)
-  c.header('kv-lag-entries', String(lag.entries))
+  c.header('kv-lag-entries', Number.isFinite(lag.entries) ? String(lag.entries) : 'unknown')
   c.header('kv-lag-ms', String(Math.round(lag.timeMs)))
   c.header('kv-look-age-ms', Number.isFinite(lag.lookAgeMs) ? String(Math.round(lag.lookAgeMs)) : 'never')
 }

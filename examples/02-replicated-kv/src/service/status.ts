@@ -19,8 +19,8 @@ export interface CopyStatus {
   readonly epoch: number
   /** Entries applied. */
   readonly applied: number
-  /** Entries behind, as far as is known. */
-  readonly lag: number
+  /** Entries behind, as far as is known; null while nobody here knows. */
+  readonly lag: number | null
   readonly caughtUp: boolean
   /** Entries that the newest verified snapshot holds; null before the first. */
   readonly snapshot: number | null
@@ -41,7 +41,7 @@ export function statusOf(kagami: Kagami<Outcome, Command>): NodeStatus {
       incarnation: next?.incarnation ?? 0,
       epoch,
       applied: next?.index ?? 0,
-      lag: lag.entries,
+      lag: Number.isFinite(lag.entries) ? lag.entries : null,
       caughtUp: lag.caughtUp,
       snapshot: snapshot?.nextIndex ?? null,
     })),

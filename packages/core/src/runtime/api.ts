@@ -127,7 +127,7 @@ export type Role =
 
 /** How far a copy is behind. */
 export interface Lag {
-  /** Entries known to be in the log and not yet applied here: exact when `caughtUp`, else a lower bound. */
+  /** Entries known to be in the log and not yet applied here: exact when `caughtUp`, else a lower bound. Infinity before the first look, and once the copy is cut off: nobody here knows. */
   readonly entries: number
   /** Whether the copy had applied everything at its last look at the log's end, and that was a short while ago. */
   readonly caughtUp: boolean

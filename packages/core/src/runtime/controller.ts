@@ -16,8 +16,8 @@ import {
 } from '../contract/index.js'
 import { askedPrimary, countRound, nextStep, pinnedPrimary } from '../engine/assignment-steps.js'
 import type { ClusterView } from '../engine/cluster-view.js'
-import { lostHistory } from '../engine/copy-fitness.js'
 import { specDocument, type Assignment, type Spec } from '../engine/documents.js'
+import { whyUnserved } from '../engine/unserved.js'
 import { AssignmentTable, deposed, type Ruler } from './assignment-table.js'
 import { ClusterViews } from './cluster-views.js'
 import { CopyReports } from './copy-reports.js'
@@ -319,7 +319,7 @@ class ControllerTerm {
   /** Begins what is to be done for tokens, and gives the assignments that are to be changed. */
   #round(table: AssignmentTable, work: LifecycleWork, members: readonly LiveMember[]): readonly Assignment[] {
     work.beginRound()
-    for (const key of this.#problems.keys()) if (key.startsWith('history/')) this.#problems.delete(key)
+    for (const key of this.#problems.keys()) if (key.startsWith('unserved/')) this.#problems.delete(key)
     const view = this.#views.now(table, members)
     const open: { readonly assignment: Assignment; readonly spec: Spec }[] = []
     const orphans = this.#orphans.specs(table.values(), (token) => this.#specs.get(token) !== undefined)
@@ -340,24 +340,11 @@ class ControllerTerm {
         counts,
         restoresPerNode: this.#context.settings.restoresPerNode,
       })
-      this.#tellLostHistory(next, view)
       if (next !== assignment) changed.push(next)
       else if (next.primary === null) work.seekNewer(next, view)
+      if (next.primary === null) this.#problems.set(`unserved/${next.token}`, whyUnserved(next, spec, view))
     }
     return changed
-  }
-
-  #tellLostHistory(assignment: Assignment, view: ClusterView): void {
-    // It never has one then.
-    if (assignment.primary !== null) return
-    const lost = lostHistory(assignment, view)
-    if (lost === undefined) return
-    const { token } = assignment
-    this.#problems.set(
-      `history/${token}`,
-      `the log of '${token}' has lost records that node '${lost.node}' had applied, and others have taken their place, which node '${lost.other}' has applied (KAGAMI_LOG_DIVERGED): it gets no primary. ` +
-        `Bring the log back; or compare the two, and start node '${lost.node}' anew to go on with what the other has`,
-    )
   }
 
   #place(

@@ -43,8 +43,9 @@ export class CopyProgress {
     const behind = !this.#caughtUp && this.#lastAppliedTimeMs > 0
     const lookAgeMs = this.#clock.monotonicMs() - this.#lookedAtMs
     const behindMs = behind ? Math.max(0, this.#clock.now() - this.#lastAppliedTimeMs) : 0
+    const known = this.#caughtUp ? 0 : Math.max(0, this.#knownEndIndex - this.applied)
     return {
-      entries: this.#caughtUp ? 0 : Math.max(0, this.#knownEndIndex - this.applied),
+      entries: this.cutOff || lookAgeMs === Infinity ? Infinity : known,
       caughtUp: this.#caughtUp && !this.cutOff,
       timeMs: this.cutOff ? Math.max(behindMs, lookAgeMs) : behindMs,
       lookAgeMs,

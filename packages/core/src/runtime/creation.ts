@@ -84,11 +84,10 @@ function comesBack(spec: Spec, assignment: Assignment, context: CreationContext)
   const { node, membership } = context
   const drains = membership.members.some((live) => live.node === node && live.data.draining !== 'no')
   if (drains) return false
-  if (holdsForOwner(spec)) return true
   const asked = askedPrimary(assignment, spec)
-  if (asked !== undefined) return asked === node
-  // Meanwhile another that can write keeps it.
-  return spec.failback && context.copy(spec.token)?.cannotWrite !== true
+  if (asked !== undefined && !holdsForOwner(spec)) return asked === node
+  // While this node can't write, another that can keeps it.
+  return (spec.failback || holdsForOwner(spec)) && context.copy(spec.token)?.cannotWrite !== true
 }
 
 function isLive({ primary }: Assignment, { membership }: CreationContext): boolean {

@@ -174,11 +174,14 @@ test.each([{ failback: true }, { failover: 'hold' }] as const)(
   },
 )
 
-test('with failback it is done where this node may not append, and another serves', async () => {
-  const call = new Call({ ...OWNED, failback: true })
-  expect(await call.hears(AT_B)).toBe('pending')
-  expect(await call.hears(AT_B, { cannotWrite: true })).toBe('resolved')
-})
+test.each([{ failback: true }, { failover: 'hold' }] as const)(
+  '%j: it is done where this node may not append, and another serves',
+  async (how) => {
+    const call = new Call({ ...OWNED, ...how })
+    expect(await call.hears(AT_B)).toBe('pending')
+    expect(await call.hears(AT_B, { cannotWrite: true })).toBe('resolved')
+  },
+)
 
 test('a copy that has failed ends the wait of whoever needs it, and of nobody else', async () => {
   const held = new Call({ ...OWNED, failover: 'hold' })

@@ -42,10 +42,14 @@ test("failover 'hold' waits for the owner, and gives it a new epoch when it is b
   await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
   await cluster.stop('a')
   await eventually(() => b.locate('orders')?.primary === undefined, 'no primary')
+  const held = /'orders' is held for its owner, node 'a', which is gone/
+  await eventually(() => held.test(b.health().problems.join()), 'the controller tells')
+  expect(b.health().ok).toBe(false)
   const back = await cluster.start('a')
   await eventually(() => back.get('orders')?.role === 'primary', 'the owner serves')
   expect(back.get('orders')?.epoch).toBeGreaterThan(1)
   expect((back.get('orders')?.state as Ledger).lines).toEqual(['one'])
+  await eventually(() => b.health().ok, 'all is well')
 })
 
 test("a token that is altered to failover 'hold' comes back to its owner, though it was handed over before", async () => {

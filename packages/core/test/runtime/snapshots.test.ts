@@ -99,6 +99,28 @@ test('a fresh copy restores from the newest snapshot plus the rest of the log', 
   expect((copy.state as Ledger).lines).toEqual(Array.from({ length: 230 }, (_, i) => `entry ${i}`))
 })
 
+test('a snapshot that is damaged when it is read back is deleted, told, and counts for nothing', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  let damaged: string | undefined
+  const failed: string[] = []
+  const verified: string[] = []
+  a.on('snapshot', ({ phase, id, error }) => {
+    if (phase === 'published' && damaged === undefined) cluster.world.snapshots.corrupt('orders', (damaged = id))
+    if (phase === 'failed') failed.push(`${id} ${error?.code}`)
+    if (phase === 'verified') verified.push(id)
+  })
+  await fill(orders, 0, 70)
+  await eventually(() => failed.length > 0, 'it is told')
+  expect(failed).toEqual([`${damaged} KAGAMI_SNAPSHOT_CORRUPT`])
+  expect(verified).not.toContain(damaged)
+  const store = cluster.world.snapshotStore()
+  await store.start({ cluster: 'test', node: 'looker', logger: console, signal: new AbortController().signal })
+  const kept = await store.list('orders', { signal: new AbortController().signal })
+  expect(kept.map(({ meta }) => meta.id)).not.toContain(damaged)
+})
+
 test('a damaged snapshot is passed over for the next older one', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a', often)
