@@ -85,6 +85,18 @@ export interface Wishes {
   readonly failback: boolean
 }
 
+/** A primary that someone asked for; which of the askings it was, its nonce tells. */
+export interface WantedHandover {
+  readonly to: string
+  readonly nonce: string
+}
+
+/** What an assignment was made by. */
+export interface Wanted extends Wishes {
+  /** Absent where there was none, and where an earlier version wrote it. */
+  readonly handover?: WantedHandover
+}
+
 /** What people want of a token. Written by any node, by compare-and-set. */
 export interface Spec extends Wishes {
   /** The name: at most one spec of it is in its bucket. */
@@ -96,7 +108,7 @@ export interface Spec extends Wishes {
   /** The highest creation before this one that people have removed, as far as was known; 0: none. That this one is later says nothing of any other. */
   readonly removedBefore: number
   /** A primary that someone asked for; the controller follows it until it is there, or the node is gone. */
-  readonly handover: { readonly to: string; readonly nonce: string } | null
+  readonly handover: WantedHandover | null
   /** The token is taken over from an existing log instead of being created. */
   readonly adopt: { readonly incarnation: number; readonly epoch: number; readonly log: LogRef } | null
 }
@@ -130,7 +142,7 @@ export interface Assignment {
   /** The nonce of the spec's handover, once its node was lost: it is not followed any more. */
   readonly handoverGivenUp: string | null
   /** What it was made by, for whoever finds no spec. Absent until the first step after it was opened, and where an earlier version wrote it. */
-  readonly wanted?: Wishes
+  readonly wanted?: Wanted
 }
 
 /** How a copy is. Written by the member that holds it. */

@@ -12,7 +12,7 @@ import {
   type CopyReport,
   type Spec,
 } from '../engine/documents.js'
-import { specOf } from '../engine/lost-specs.js'
+import { specOf, standingHandover } from '../engine/lost-specs.js'
 import type { Directory } from './directory.js'
 import type { SpecChanges } from './spec-changes.js'
 import { sleep } from './waiting.js'
@@ -56,7 +56,8 @@ export class Reinstatement {
         if (incarnation === 0 || phase === 'failed') continue
         const generation = generationOf(incarnation)
         // Where only an older creation is remembered, its options are the best that is known.
-        const known = generation > remembered.generation ? { ...remembered, generation, removed: false } : remembered
+        const older = generation > remembered.generation
+        const known = older ? { ...remembered, generation, removed: false, handover: null } : remembered
         // What has ended in the log is not brought back, though nobody is left who remembers why.
         const ended = generation === known.generation && isEnd(incarnation)
         const wanted = ended ? { ...known, removed: true } : known
@@ -68,7 +69,7 @@ export class Reinstatement {
         logger.warn(`the coordinator has lost what is wanted of token '${token}'; putting it back`)
         const adopt = isEnd(incarnation) ? null : { incarnation, epoch, log: copy.assignment.log }
         await specs
-          .reinstate({ ...wanted, handover: null, adopt }, signal)
+          .reinstate({ ...wanted, handover: standingHandover(wanted, copy.assignment), adopt }, signal)
           .catch((error: unknown) => logger.warn(`token '${token}' could not be put back; trying again`, { error }))
       }
     }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { countRound, nextStep } from '../../src/engine/assignment-steps.js'
 import type { ClusterView } from '../../src/engine/cluster-view.js'
 import type { Assignment, Spec } from '../../src/engine/documents.js'
-import { specOf, withWishes } from '../../src/engine/lost-specs.js'
+import { specOf, standingHandover, withWishes } from '../../src/engine/lost-specs.js'
 import { NEW, SPEC } from './scenario.js'
 
 const owned: Spec = { ...SPEC, replicas: 2, weight: 3, primary: 'self', owner: 'a', failover: 'hold', failback: true }
@@ -12,7 +12,31 @@ test('an assignment keeps the wishes that it is made by, and is the same object 
   const kept = withWishes(NEW, owned)
   expect(kept).toEqual({ ...NEW, wanted: expect.any(Object) })
   expect(specOf(kept)).toEqual(owned)
-  expect(withWishes(kept, { ...owned, handover: { to: 'b', nonce: 'n' }, removedBefore: 7 })).toBe(kept)
+  expect(withWishes(kept, { ...owned, removedBefore: 7 })).toBe(kept)
+})
+
+test('it keeps the handover that was asked for last, until that is given up', () => {
+  const handover = { to: 'b', nonce: 'first' }
+  const first = withWishes(NEW, { ...owned, handover })
+  expect(specOf(first)).toEqual({ ...owned, handover })
+  expect(withWishes(first, { ...owned, handover })).toBe(first)
+  const second = withWishes(first, { ...owned, handover: { to: 'b', nonce: 'second' } })
+  expect(specOf(second)?.handover?.nonce).toBe('second')
+  expect(specOf({ ...second, handoverGivenUp: 'second' })).toEqual(owned)
+  expect(specOf({ ...second, phase: 'deleting' })?.handover).toBeNull()
+})
+
+test('a handover that a node remembers goes before none, and not before one that was followed, nor before its own end', () => {
+  const heard = { ...owned, handover: { to: 'b', nonce: 'heard' } }
+  const followed = withWishes(NEW, { ...owned, handover: { to: 'c', nonce: 'followed' } })
+  expect(standingHandover(heard, NEW)).toEqual(heard.handover)
+  expect(standingHandover(heard, withWishes(NEW, owned))).toEqual(heard.handover)
+  expect(standingHandover(heard, followed)).toEqual({ to: 'c', nonce: 'followed' })
+  expect(standingHandover(heard, { ...NEW, handoverGivenUp: 'heard' })).toBeNull()
+  expect(standingHandover(heard, { ...followed, handoverGivenUp: 'followed' })).toBeNull()
+  expect(standingHandover({ ...heard, removed: true }, followed)).toBeNull()
+  // What was followed in an earlier creation of the token is nothing to this one.
+  expect(standingHandover({ ...heard, generation: 2 }, followed)).toEqual(heard.handover)
 })
 
 test.each([

@@ -1,6 +1,7 @@
 /** Tokens that are assigned, and of which the coordinator does not say any more what is wanted: they are told of, and kept as they were. */
 import { expect, test } from 'vitest'
 import type { Coordinator, Session } from '../../src/contract/index.js'
+import type { Spec } from '../../src/engine/documents.js'
 import { KagamiError, type Kagami, type Token } from '../../src/index.js'
 import { bytes, closedLog, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
@@ -212,4 +213,39 @@ test('a node that is drained says which tokens are held for it, also of those wh
   await eventually(() => a.get('orders')?.role === 'primary', 'it serves')
   await expect(a.drain({ signal: AbortSignal.timeout(3_000) })).rejects.toMatchObject({ code: 'KAGAMI_TOKEN_OWNED' })
   expect(cluster.spec('orders')).toBeUndefined()
+})
+
+/** A token that its owner wants back, and that people have handed over to b. */
+async function handedOver(cluster: TestCluster): Promise<Spec['handover']> {
+  const a = await cluster.start('a')
+  await cluster.start('b')
+  await a.token('orders', { replicas: 1, primary: 'self', failback: true })
+  await eventually(() => cluster.report('b', 'orders')?.inSync, 'the copies are in sync')
+  await a.handover('orders', { to: 'b' })
+  return cluster.spec('orders')?.handover ?? null
+}
+
+test('a token that people have handed over stays where it is though its spec is damaged', async () => {
+  await using cluster = new TestCluster()
+  const handover = await handedOver(cluster)
+  const promoted: unknown[] = []
+  cluster.node('a').on('promoted', (event) => promoted.push(event))
+  cluster.damageSpec('orders')
+  await eventually(() => cluster.spec('orders'), 'the spec is put back')
+  expect(cluster.spec('orders')).toMatchObject({ failback: true, owner: 'a', handover })
+  await eventually(() => cluster.node('a').health().problems.length === 0, 'all is well')
+  expect(cluster.assignment('orders')).toMatchObject({ epoch: 2, primary: { node: 'b' }, wanted: { handover } })
+  expect(promoted).toEqual([])
+})
+
+test('it goes back there where the spec is lost, and all sessions with it', async () => {
+  await using cluster = new TestCluster()
+  const handover = await handedOver(cluster)
+  const { coordination } = cluster.world
+  const { documents, ...rest } = coordination.backup()
+  const kept = [...(documents.get('test') ?? [])].filter(([name]) => !name.startsWith('specs/'))
+  coordination.restore({ ...rest, documents: new Map([['test', new Map(kept)]]) })
+  await eventually(() => cluster.spec('orders'), 'the spec is put back')
+  expect(cluster.spec('orders')).toMatchObject({ failback: true, owner: 'a', handover })
+  await eventually(() => cluster.node('b').get('orders')?.role === 'primary', 'it is where it was asked to be')
 })

@@ -60,6 +60,13 @@ test.each([
   expect(await putBack(incarnation)).toMatchObject(wanted)
 })
 
+test('the handover that was asked for is put back, but not one of an earlier creation, nor of what has ended', async () => {
+  const handover = { to: 'b', nonce: 'n' }
+  expect(await putBack(1, { ...spec, handover })).toMatchObject({ handover })
+  expect(await putBack(3, { ...spec, handover })).toMatchObject({ generation: 2, handover: null })
+  expect(await putBack(2, { ...spec, handover })).toMatchObject({ removed: true, handover: null })
+})
+
 test('S1: a removal that is remembered ends nothing that was created since, under a lower number, and that lives here', async () => {
   const removed = { ...spec, generation: 9, removed: true }
   const created = { ...spec, generation: 5 }
