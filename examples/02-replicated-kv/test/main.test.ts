@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import { parseOptions } from '../src/options.js'
+import { startKvNode } from '../src/service/kv-node.js'
 import { eventually } from './support.js'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
@@ -87,4 +89,34 @@ test.each([
   command.child.kill('SIGINT')
   const { code, stderr } = await command.ended
   expect([code, stderr]).toEqual([0, ''])
+})
+
+test('SIGTERM hands the primaries over before the node leaves', { timeout: PATIENCE_MS }, async () => {
+  const dir = join(folder(), 'data')
+  const leaving = run('--dir', dir, '--id', 'a', '--tokens', '4')
+  await eventually(() => leaving.said().includes('answers at'), 'the node answers', PATIENCE_MS)
+  const staying = await startKvNode(parseOptions(['--dir', dir, '--id', 'b', '--tokens', '4']))
+  onTestFinished(() => staying.stop())
+  const { kagami } = staying
+  const having = (role: string): string[] =>
+    kagami.health().copies.flatMap((copy) => (copy.role === role && copy.lag.caughtUp ? [copy.token] : []))
+  await eventually(() => having('primary').length === 2 && having('replica').length === 2, 'all is spread', PATIENCE_MS)
+  const taken = having('replica')
+  const promotions: { readonly token: string; readonly members: readonly string[] }[] = []
+  kagami.on('promoted', ({ token }) =>
+    promotions.push({
+      token,
+      members: kagami
+        .members()
+        .map(({ id }) => id)
+        .sort(),
+    }),
+  )
+  leaving.child.kill('SIGTERM')
+  const { code, stderr } = await leaving.ended
+  expect([code, stderr]).toEqual([0, ''])
+  expect(promotions.map(({ token }) => token).sort()).toEqual(taken.sort())
+  // After kill -9 they would come after the member has gone.
+  expect(promotions.map(({ members }) => members)).toEqual(taken.map(() => ['a', 'b']))
+  expect(having('primary')).toHaveLength(4)
 })
