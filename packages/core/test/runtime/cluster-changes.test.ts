@@ -301,6 +301,20 @@ test('creating a token whose log exists is refused unless it is adopted, and ado
   expect((adopted.state as Ledger).lines).toEqual(['one', 'two'])
 })
 
+/** Node a's copy is taken away while its log answers nothing there, with an entry of which nobody there knows how it ends. */
+async function takenAway(cluster: TestCluster, options: Parameters<TestCluster['start']>[1]) {
+  const b = await cluster.start('b')
+  const a = await cluster.start('a', options)
+  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  const mendLog = cluster.world.logs.cut('a')
+  const pending = orders.replicate(bytes('one')).catch((error: unknown) => error)
+  await b.handover('orders', { to: 'b' })
+  await b.alter('orders', { replicas: 0 })
+  await eventually(() => a.health().copies[0]?.phase === 'closing', 'the copy is taken away')
+  return { a, b, pending, mendLog }
+}
+
 test('a copy that is given back while it still settles is opened again, also without a session', async () => {
   await using cluster = new TestCluster()
   const coordinator = cluster.world.coordinator({ sessionTimeoutMs: 500 })
@@ -310,15 +324,7 @@ test('a copy that is given back while it still settles is opened again, also wit
     await mayConnect
     return connect(options)
   }
-  const b = await cluster.start('b')
-  const a = await cluster.start('a', { coordinator })
-  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
-  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
-  const mendLog = cluster.world.logs.cut('a')
-  const pending = orders.replicate(bytes('one')).catch((error: unknown) => error)
-  await b.handover('orders', { to: 'b' })
-  await b.alter('orders', { replicas: 0 })
-  await eventually(() => a.health().copies[0]?.phase === 'closing', 'the copy is taken away')
+  const { a, b, pending, mendLog } = await takenAway(cluster, { coordinator })
   await b.alter('orders', { replicas: 1 })
   await eventually(() => a.locate('orders')?.replicas.length === 1, 'it is given back')
   let goOn: () => void = () => undefined
@@ -334,15 +340,7 @@ test('a copy that is given back while it still settles is opened again, also wit
 
 test('a copy that is taken away while its log says nothing is told of, and keeps the node from being given the token again for a while only', async () => {
   await using cluster = new TestCluster()
-  const b = await cluster.start('b')
-  const a = await cluster.start('a', { limits: { lookMs: 100, stallTimeoutMs: 3000 } })
-  const orders = await a.token('orders', { replicas: 1, primary: 'self' })
-  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
-  const mendLog = cluster.world.logs.cut('a')
-  const pending = orders.replicate(bytes('one')).catch((error: unknown) => error)
-  await b.handover('orders', { to: 'b' })
-  await b.alter('orders', { replicas: 0 })
-  await eventually(() => a.health().copies[0]?.phase === 'closing', 'the copy is taken away')
+  const { a, b, pending, mendLog } = await takenAway(cluster, { limits: { lookMs: 100, stallTimeoutMs: 3000 } })
   await eventually(() => a.health().copies[0]?.readError !== undefined, 'it is told of')
   expect(a.health().ok).toBe(false)
   await b.alter('orders', { replicas: 1 })
