@@ -104,13 +104,6 @@ export class Term<P extends { readonly bytes: Uint8Array }> {
     return this.#unread().some((item) => item.failures > 0)
   }
 
-  /** When the log has taken something again, of which two copies were not read for long; undefined: nothing is so. */
-  get unshownSinceMs(): number | undefined {
-    const first = this.#unread()[0]
-    if (first?.landedAt === undefined || first.unreadMs < 4 * this.#limits.unreadMs) return undefined
-    return first.missedAtMs - first.unreadMs
-  }
-
   get hasOpen(): boolean {
     return this.#open.length > 0
   }

@@ -5,7 +5,7 @@ import { comparePositions, type KagamiError, type Position } from '../contract/i
 import { compareEpochs } from '../engine/admission.js'
 import { knownEntries, type Assignment, type CopyReport } from '../engine/documents.js'
 import type { CopyHealth, Role } from './api.js'
-import { copyFailed, deaf, restoreStalled, unheard, unopenable, unshown } from './copy-errors.js'
+import { copyFailed, deaf, restoreStalled, unheard, unopenable } from './copy-errors.js'
 import type { CopyProgress } from './copy-progress.js'
 import type { CopyRole } from './copy-role.js'
 import type { LogReader } from './log-reader.js'
@@ -161,7 +161,7 @@ export class CopyCondition<R, C> {
       cutOff: progress.cutOff,
       snapshotFails: snapshotter.error !== undefined,
       serving: role.servingEpoch,
-      appendsFail: replicator.live !== undefined && (replicator.lastingTrouble !== undefined || this.#unshown),
+      appendsFail: replicator.live !== undefined && replicator.lastingTrouble !== undefined,
       seen: role.refusal,
       error: (this.#error ?? this.#hindrance ?? refusals.error)?.code ?? null,
     }
@@ -192,17 +192,8 @@ export class CopyCondition<R, C> {
   unheard(): KagamiError | undefined {
     const { token, limits } = this.#context
     const { stillMs, trouble } = this.#parts.reader()
-    if (this.#unshown) return deaf(token, unshown(token))
     const patienceMs = Math.max(limits.appendTimeoutMs, this.#parts.progress.boundMs)
     return stillMs < patienceMs ? undefined : deaf(token, unheard(token, stillMs, trouble))
-  }
-
-  /** Its reader says that it has come to the log's end, and has not shown what the log has taken of this copy. */
-  get #unshown(): boolean {
-    const { markers, progress, replicator } = this.#parts
-    const sinceMs = replicator.unshownSinceMs ?? markers.unshownSinceMs
-    // A look from before that says nothing of it.
-    return sinceMs !== undefined && progress.lookedAtMs > sinceMs && progress.lag.caughtUp
   }
 
   /** Why it does not come on, where that has lasted. What is told as its error is not told twice. */
@@ -210,7 +201,6 @@ export class CopyCondition<R, C> {
     const { token, limits } = this.#context
     const { stillMs, trouble } = this.#parts.reader()
     const { boundMs } = this.#parts.progress
-    if (this.#phase === 'running' && this.#unshown) return unshown(token)
     const restoreMs = Math.max(boundMs, Math.min(RESTORE_STILL_MS, limits.stallTimeoutMs))
     if ((this.#phase === 'running' || this.#phase === 'closing') && stillMs >= boundMs) {
       return unheard(token, stillMs, trouble)

@@ -119,15 +119,6 @@ export function copyFailed(token: string, error: KagamiError | undefined): Kagam
   )
 }
 
-/** The log acknowledges what this copy appends, and its reader says that nothing is there. */
-export function unshown(token: string): KagamiError {
-  return new KagamiError(
-    'KAGAMI_LOG_UNAVAILABLE',
-    `the log of '${token}' has taken what this node appended, twice, and does not show it: see that this node reads from where it writes to, and not from what lags behind`,
-    { retryable: true, details: { token } },
-  )
-}
-
 /** Told while it lasts: the log is tried again until it answers. */
 export function unheard(token: string, ms: number, cause: KagamiError | undefined): KagamiError {
   return new KagamiError(

@@ -24,9 +24,6 @@ interface Marker {
   /** What was known of the log before it was first appended. */
   readonly known: Position
   readonly waiters: Set<Waiter>
-  /** How many copies the log has taken. */
-  taken: number
-  takenAtMs: number
   /** Before it is sent again. */
   timer: { cancel(): void } | undefined
 }
@@ -70,12 +67,6 @@ export class MarkerQueue {
   /** Why markers can't be appended now, if someone waits for one. */
   get trouble(): KagamiError | undefined {
     return this.#trouble.error
-  }
-
-  /** When the log has taken a marker again, of which two copies were not read for long; undefined: none is so. */
-  get unshownSinceMs(): number | undefined {
-    const marker = this.#underWay
-    return marker !== undefined && marker.taken > 2 ? marker.takenAtMs : undefined
   }
 
   /** Reached when a marker that is appended from now on has been read. @throws KAGAMI_OVERLOADED */
@@ -135,15 +126,7 @@ export class MarkerQueue {
     const nonce = random.uint64()
     const incarnation = this.#context.incarnation()
     const bytes = encodeFrame({ kind: 'marker', token, incarnation, nonce, timeMs: clock.now() })
-    this.#underWay = {
-      nonce,
-      bytes,
-      known: this.#context.known(),
-      waiters: this.#next,
-      taken: 0,
-      takenAtMs: 0,
-      timer: undefined,
-    }
+    this.#underWay = { nonce, bytes, known: this.#context.known(), waiters: this.#next, timer: undefined }
     this.#next = new Set()
     this.#append(log, this.#underWay, 0)
   }
@@ -167,8 +150,6 @@ export class MarkerQueue {
     const isOver = (): boolean => signal.aborted || this.#underWay !== marker
     const onAppended = (offset: Offset): void => {
       if (offset < readTo) return this.#context.onLostTail(offset)
-      marker.taken += 1
-      marker.takenAtMs = clock.monotonicMs()
       // The log may lose it before it is read. A reader that is far behind gets a few copies to read.
       if (!isOver()) this.#appendLater(marker, limits.appendTimeoutMs, 0)
     }

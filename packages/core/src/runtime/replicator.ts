@@ -80,11 +80,6 @@ export class Replicator {
     return this.trouble === undefined ? undefined : this.#trouble.lasting(TIMEOUTS_BEFORE_GIVING_WAY)
   }
 
-  /** When the log has taken something again, of which two copies were not read for long; undefined: nothing is so. */
-  get unshownSinceMs(): number | undefined {
-    return this.#terms.find((term) => term.unshownSinceMs !== undefined)?.unshownSinceMs
-  }
-
   /** The term that takes entries; undefined when this copy is no primary. */
   get live(): Term<PendingEntry> | undefined {
     const last = this.#terms[this.#terms.length - 1]
