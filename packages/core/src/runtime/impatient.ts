@@ -66,12 +66,12 @@ function impatientTokenLog(log: TokenLog, patience: LogPatience): TokenLog {
   }
 }
 
-/** Rejects where the log gives nothing, not even a look at its end, for the limit. Whoever leaves it early does not wait for it for longer than that either. */
+/** Rejects where the log gives nothing, not even a look at its end, for the limit. Who leaves it early has what was wanted: a reader that does not end then is only told of. */
 async function* impatientRead(
   log: TokenLog,
   from: Offset,
   options: ReadOptions,
-  { clock, limitMs }: LogPatience,
+  { clock, limitMs, logger }: LogPatience,
 ): AsyncGenerator<LogBatch> {
   const { lookMs, signal } = options
   const link = linkedAbort(signal)
@@ -93,7 +93,7 @@ async function* impatientRead(
     link.unlink()
     const left = Promise.resolve(batches.return?.())
     if (ended) left.catch(() => undefined)
-    else await unlessStalled(limit, () => left)
+    else await unlessStalled(limit, () => left).catch(unlessTimeout(logger))
   }
 }
 
@@ -101,9 +101,12 @@ async function* impatientRead(
 export async function closeLog(log: TokenLog, { clock, limitMs, logger }: LogPatience): Promise<void> {
   const { signal } = new AbortController()
   const what = `closing the log at '${log.address}'`
-  try {
-    await unlessStalled({ clock, limitMs, signal, what }, () => log.close())
-  } catch (error) {
+  await unlessStalled({ clock, limitMs, signal, what }, () => log.close()).catch(unlessTimeout(logger))
+}
+
+/** What does not end in time is only told of. */
+function unlessTimeout(logger: Logger): (error: unknown) => void {
+  return (error) => {
     if (!isKagamiError(error, 'KAGAMI_TIMEOUT')) throw error
     logger.warn(error.message)
   }

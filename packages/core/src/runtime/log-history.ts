@@ -12,7 +12,7 @@ import type { LogKeeper, SnapshotShelf } from './impatient.js'
 const LOOK_MS = 1_000
 const MAX_BATCH_BYTES = 1_048_576
 /** A reader may lag behind what the log's bounds say, but not for so many looks. */
-const MOST_LOOKS = 3
+export const MOST_LOOKS = 3
 
 /** Whoever truncates is done after one or two of its starts. A log that says a wrong one so often is in trouble, which only time may end. */
 const MOST_STARTS = 8
@@ -121,7 +121,8 @@ async function readOnce(
   return history()
 }
 
-function endsSooner({ address }: TokenLog, until: Offset, end: Offset): KagamiError {
+/** Where a reader has come to its end below what the log's bounds say that there is, for {@link MOST_LOOKS} looks. */
+export function endsSooner({ address }: TokenLog, until: Offset, end: Offset): KagamiError {
   return new KagamiError(
     'KAGAMI_LOG_UNAVAILABLE',
     `the log at '${address}' said that it ends at ${until}, and shows nothing from ${end} on; it is looked at again`,

@@ -250,6 +250,7 @@ export class LogReader<R, C> {
       const before = this.#readTo
       const outcome = await this.#watchdog.guard(signal, (signal) => this.#readOn(log, batchBytes, signal))
       if (outcome === 'done') return
+      signal.throwIfAborted()
       if (outcome === 'deaf') this.#onDeaf()
       // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that.
       batchBytes = this.#readTo > before ? MAX_BATCH_BYTES : Math.min(mostBytes, 2 * batchBytes)

@@ -5,6 +5,7 @@
 import type { Offset, TokenLog } from '../contract/index.js'
 import { admit, emptyState } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
+import { endsSooner, MOST_LOOKS } from './log-history.js'
 import type { Movement } from './stall.js'
 
 export interface Opening {
@@ -38,6 +39,7 @@ export async function findOpening(
   const state = emptyState()
   const opening = (follows: Opening['follows']): Opening | 'none' =>
     opened === undefined ? 'none' : { ...opened, follows }
+  let looks = 0
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
     moved()
     for (const { offset, bytes } of batch.records) {
@@ -67,7 +69,9 @@ export async function findOpening(
       if (verdict === 'gap' || verdict === 'diverged' || verdict === 'old-term') return 'begun'
       if (verdict === 'barrier' && next === 'nothing') next = state.epoch === 1 ? 'first epoch' : 'middle'
     }
-    if (batch.next >= range.end || batch.next === batch.end) return opening(next)
+    if (batch.next >= range.end) return opening(next)
+    // What a reader that lags does not show now must not count as not being there.
+    if (batch.next === batch.end && ++looks > MOST_LOOKS) throw endsSooner(log, range.end, batch.end)
   }
   return opening(next)
 }

@@ -24,7 +24,7 @@ export function tokenHandle<R, C>(name: string, context: HandleContext<R, C>): T
   return new Handle(name, context)
 }
 
-const NO_LAG: Lag = { entries: 0, caughtUp: false, timeMs: 0, lookAgeMs: Infinity }
+const NO_LAG: Lag = { entries: Infinity, caughtUp: false, timeMs: 0, lookAgeMs: Infinity }
 
 class Handle<R, C> implements Token<R, C> {
   readonly name: string

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import type { TokenLog } from '../../src/contract/index.js'
 import { encodeFrame, type Frame } from '../../src/engine/frame.js'
 import { readHistory } from '../../src/runtime/log-history.js'
+import { findOpening } from '../../src/runtime/opening.js'
 import { delegate } from './harness.js'
 
 const { signal } = new AbortController()
@@ -56,6 +57,14 @@ test('what a log does not show now, though its bounds say that it is there, does
     retryable: true,
   })
   expect(stale).toBeLessThan(10)
+  // Nor where a copy looks for the frame that it begins with.
+  const search = { token: 'orders', incarnation: 3, range: await opened.range({ signal }), maxBatchBytes: 1000 }
+  const movement = { signal, moved: () => undefined }
+  expect(await findOpening(lagging(3), search, movement)).toMatchObject({ incarnation: 3, follows: 'nothing' })
+  await expect(findOpening(lagging(1_000), search, movement)).rejects.toMatchObject({
+    code: 'KAGAMI_LOG_UNAVAILABLE',
+    retryable: true,
+  })
   await log.stop()
 })
 
