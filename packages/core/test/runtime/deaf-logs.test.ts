@@ -178,6 +178,24 @@ test('while its reader hears nothing a primary says so, and refuses for certain 
   expect(a.health().ok).toBe(true)
 })
 
+test('a copy whose reader does not end when it is told to is closed all the same', async () => {
+  await using cluster = new TestCluster()
+  const log = new DeafLog()
+  const b = await cluster.start('b')
+  const a = await cluster.start('a', {
+    log: log.over(cluster.world.commitLog()),
+    limits: { ...limits, stallTimeoutMs: 2500 },
+  })
+  await b.token('orders', { primary: 'self', replicas: 1 })
+  await eventually(() => a.get('orders')?.lag.caughtUp, 'a replica in sync')
+  log.deaf = () => true
+  log.stubborn = () => true
+  const spoken = log.speak
+  await eventually(() => log.speak !== spoken, 'its reader has stopped')
+  await b.alter('orders', { replicas: 0 })
+  await eventually(() => a.health().copies.length === 0, 'the copy is closed')
+})
+
 test('a reader that works on what it has heard for long is not deaf', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a')

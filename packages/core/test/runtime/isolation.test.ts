@@ -198,13 +198,13 @@ describe('one dead store delays no token', () => {
 })
 
 describe('a store that does not answer for some tokens delays the life of no other', () => {
-  /** More than the tokens that the controller creates or deletes at once. */
-  const names = Array.from({ length: 64 }, (_, i) => `stuck-${i}`)
+  const stuckNames = (count: number): string[] => Array.from({ length: count }, (_, i) => `stuck-${i}`)
   /** So many that the controller comes to some of them late. */
   const others = Array.from({ length: 16 }, (_, i) => `early-${i}`)
 
-  /** A node whose store does not answer any more for those tokens, which are on their way out. */
-  async function stuck(cluster: TestCluster, stallTimeoutMs: number) {
+  /** A node whose store does not answer any more for so many tokens, all but the last `left` of which are on their way out. */
+  async function stuck(cluster: TestCluster, stallTimeoutMs: number, count: number, left = 0) {
+    const names = stuckNames(count)
     let dead = false
     let hung = 0
     const start = (id: string): Promise<Kagami<number>> => {
@@ -222,18 +222,19 @@ describe('a store that does not answer for some tokens delays the life of no oth
     for (const name of [...names, ...others]) await a.token(name, { replicas: 0, primary: 'self' })
     for (const name of others) await a.get(name)?.replicate(bytes('early'))
     dead = true
-    await Promise.all(names.map((name) => a.remove(name)))
+    await Promise.all(names.slice(0, count - left).map((name) => a.remove(name)))
     const allHang = (): Promise<boolean> => {
       const before = hung
       return eventually(() => hung - before >= 32, 'as many as may are under way')
     }
     await eventually(() => hung >= 32, 'as many as may are under way')
-    return { a, start, allHang }
+    const hanging = (): number => hung
+    return { a, start, allHang, hanging }
   }
 
   test('while they are being removed, others are created, and served by a node that starts anew, however long it may take', async () => {
     await using cluster = new TestCluster()
-    const { a, start, allHang } = await stuck(cluster, 3_600_000)
+    const { a, start, allHang } = await stuck(cluster, 3_600_000, 64)
     expect(await write(await a.token('other', { replicas: 0, primary: 'self' }), 'other')).toHaveLength(WRITES)
     await cluster.stop('a')
     const again = await start('a')
@@ -241,9 +242,22 @@ describe('a store that does not answer for some tokens delays the life of no oth
     await eventually(() => [...others, 'other'].every((name) => again.get(name)?.role === 'primary'), 'they are served')
   })
 
+  test('while what some have left can not be cleaned up, others are removed, however long it may take', async () => {
+    await using cluster = new TestCluster()
+    // As many as the controller cleans up at once, and as may stand still besides.
+    const { a, hanging } = await stuck(cluster, 3_600_000, 100, 4)
+    await eventually(() => hanging() >= 96, 'all places are taken')
+    await Promise.all(
+      stuckNames(100)
+        .slice(-4)
+        .map((name) => a.remove(name)),
+    )
+    expect(hanging()).toBe(96)
+  })
+
   test('it is told, and a new one of them is refused', async () => {
     await using cluster = new TestCluster()
-    const { a } = await stuck(cluster, 100)
+    const { a } = await stuck(cluster, 100, 64)
     const other = await a.token('other', { replicas: 0, primary: 'self' })
     expect(await write(other, 'other')).toHaveLength(WRITES)
     await expect(a.token('stuck-new')).rejects.toMatchObject({ code: 'KAGAMI_TIMEOUT', retryable: true })

@@ -42,6 +42,8 @@ class Node {
   /** What else a listing waits for, and reading a snapshot. */
   beforeList: (token: string, signal: AbortSignal) => Promise<void> = () => Promise.resolve()
   beforeOpen: (token: string, signal: AbortSignal) => Promise<void> = () => Promise.resolve()
+  /** How long each byte of a snapshot takes. */
+  everyMs = 0
   readonly #log: CommitLog = this.world.commitLog()
   readonly stored: SnapshotStore = this.world.snapshotStore()
   readonly #store: SnapshotStore
@@ -67,7 +69,12 @@ class Node {
     const [token, id, { signal }] = args
     this.opened.push(id)
     await this.beforeOpen(token, signal)
-    yield* this.stored.open(...args)
+    for await (const chunk of this.stored.open(...args)) {
+      for (const byte of chunk) {
+        if (this.everyMs > 0) await answersAfter(this.clock, this.everyMs, signal)
+        yield Uint8Array.of(byte)
+      }
+    }
   }
 
   static async start(lent = 0): Promise<Node> {
@@ -256,6 +263,15 @@ test('tokens whose snapshots hang while they are read hold up others for a momen
   expect(node.outcomes.size).toBe(0)
   await node.clock.advance(STILL_MS)
   expect(others.filter((token) => node.what(token) !== `${token}-3: up to 3`)).toEqual([])
+})
+
+test('who is slow, and comes on, keeps its place', async () => {
+  const node = await Node.start(64)
+  node.everyMs = STILL_MS - 1
+  for (const token of [...named('slow', PLACES), 'waits']) node.restore(token, await node.truncated(token))
+  await node.clock.advance(20 * STILL_MS)
+  expect(node.opened).toHaveLength(PLACES)
+  expect(node.outcomes.size).toBe(0)
 })
 
 test('a restore stands still from its last chunk on, and not while it waits for a place', async () => {

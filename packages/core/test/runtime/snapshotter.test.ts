@@ -22,7 +22,14 @@ async function started(): Promise<SnapshotStore> {
 }
 
 /** The snapshotter of a copy that stands at entry 10. Chance says what it is given, in order. */
-function snapshotter(store: SnapshotStore, own: { member?: string; nonces?: bigint[]; fractions?: number[] }) {
+interface Own {
+  readonly member?: string
+  readonly nonces?: bigint[]
+  readonly fractions?: number[]
+  readonly turns?: Turns
+}
+
+function snapshotter(store: SnapshotStore, own: Own) {
   const { member = 'a.1', nonces = [], fractions = [] } = own
   const { clock, metrics } = systemSeams()
   let nowMs = 0
@@ -31,7 +38,7 @@ function snapshotter(store: SnapshotStore, own: { member?: string; nonces?: bigi
     member: () => member,
     store,
     verified: { add: () => Promise.resolve(new Set()) } as unknown as VerifiedRecord,
-    turns: new Turns(clock, { atOnce: 1, lent: 0, stillMs: 2_000 }),
+    turns: own.turns ?? new Turns(clock, { atOnce: 1, lent: 0, stillMs: 2_000 }),
     cadence: { everyEntries: 1000, everyBytes: 1000, everyMs: 1000 },
     keep: 2,
     stallTimeoutMs: 10_000,
@@ -76,5 +83,19 @@ test('S9: two members that capture the same state give it two names, and so does
   for (const { made } of [a, b, a]) await made.take()
   const ids = (await store.list('orders', { signal })).map(({ meta }) => meta.id)
   expect(new Set(ids).size).toBe(3)
+  await store.stop()
+})
+
+test('a snapshot that comes on says so, and keeps its turn until it is verified', async () => {
+  const store = await started()
+  const told: string[] = []
+  const turn = { moved: () => told.push('moved'), end: () => told.push('end') }
+  const turns = { begin: () => Promise.resolve(turn) } as unknown as Turns
+  await snapshotter(store, { turns }).made.take()
+  const moves = told.filter((each) => each === 'moved').length
+  // Chunks of the state and of the blob, those that are read back, and steps of tidying up.
+  expect(moves).toBeGreaterThan(4)
+  expect(told.indexOf('end')).toBe(moves)
+  expect(told).toHaveLength(moves + 1)
   await store.stop()
 })
