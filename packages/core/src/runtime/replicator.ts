@@ -247,7 +247,7 @@ export class Replicator {
   }
 
   #listen(entry: PendingEntry, signal: AbortSignal): void {
-    const onAbort = (): void => {
+    entry.forget = listenForAbort(signal, () => {
       if (!this.#takeBack(entry)) {
         const { token } = this.#context
         return entry.reject(indeterminate(token, 'the call was aborted after its entry had been sealed', signal.reason))
@@ -256,9 +256,7 @@ export class Replicator {
       // What waits behind it may fit now, and it may take long until anything else lets it in.
       this.#admitWaiting()
       this.#queuePump()
-    }
-    listenForAbort(signal, onAbort)
-    entry.forget = () => signal.removeEventListener('abort', onAbort)
+    })
   }
 
   /** Takes an entry back that is not sealed yet. False when it is too late. */

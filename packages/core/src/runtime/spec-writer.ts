@@ -81,7 +81,6 @@ export class SpecWriter {
         unreadableSinceMs: undefined,
       }
       this.#buckets.set(name, bucket)
-      const onAbort = (): void => asked.settle(thrower(signal.reason))
       const asked: Asked = {
         token,
         change,
@@ -90,7 +89,7 @@ export class SpecWriter {
         settle: (outcome) => {
           if (asked.over) return
           asked.over = true
-          signal.removeEventListener('abort', onAbort)
+          unlisten()
           try {
             resolve(outcome())
           } catch (error) {
@@ -99,7 +98,7 @@ export class SpecWriter {
           if (bucket.batch.every(({ over }) => over)) bucket.working?.abort()
         },
       }
-      listenForAbort(signal, onAbort)
+      const unlisten = listenForAbort(signal, () => asked.settle(thrower(signal.reason)))
       bucket.waiting.push(asked)
       if (bucket.working === undefined) void this.#work(name, bucket)
     })

@@ -4,30 +4,57 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock, Random } from '../contract/index.js'
 
-const unlimited = new WeakSet<AbortSignal>()
+interface Listening {
+  readonly listeners: Set<() => void>
+  readonly tell: () => void
+}
 
-/** Listens once. An application may give one signal to any number of calls at a time, which Node would take for a leak. */
-export function listenForAbort(signal: AbortSignal, onAbort: () => void): void {
-  if (signal instanceof AbortSignal && !unlimited.has(signal)) {
-    setMaxListeners(0, signal)
-    unlimited.add(signal)
+const listening = new WeakMap<AbortSignal, Listening>()
+
+/**
+ * Calls back once, when the signal aborts, unless the returned function was called before. A node, or an application, has one signal for thousands of calls at
+ * a time, and an event target looks through all its listeners at each one that comes or goes: so it has one, which tells them all.
+ */
+export function listenForAbort(signal: AbortSignal, onAbort: () => void): () => void {
+  const { listeners, tell } = listening.get(signal) ?? beginListening(signal)
+  // Also where one function listens twice.
+  const listener = (): void => onAbort()
+  listeners.add(listener)
+  return () => {
+    if (!listeners.delete(listener) || listeners.size > 0) return
+    signal.removeEventListener('abort', tell)
+    listening.delete(signal)
   }
-  signal.addEventListener('abort', onAbort, { once: true })
+}
+
+function beginListening(signal: AbortSignal): Listening {
+  const listeners = new Set<() => void>()
+  const tell = (): void => {
+    listening.delete(signal)
+    // One may call off another.
+    for (const listener of listeners) {
+      listeners.delete(listener)
+      listener()
+    }
+  }
+  signal.addEventListener('abort', tell, { once: true })
+  const begun = { listeners, tell }
+  listening.set(signal, begun)
+  return begun
 }
 
 /** Resolves after `ms`, or rejects with the signal's reason. */
 export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason as Error)
-    const onAbort = (): void => {
+    const unlisten = listenForAbort(signal, () => {
       timer.cancel()
       reject(signal.reason as Error)
-    }
+    })
     const timer = clock.timer(ms, () => {
-      signal.removeEventListener('abort', onAbort)
+      unlisten()
       resolve()
     })
-    listenForAbort(signal, onAbort)
   })
 }
 
@@ -65,9 +92,8 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefine
       promise.catch(() => undefined)
       return reject(signal.reason as Error)
     }
-    const onAbort = (): void => reject(signal.reason as Error)
-    listenForAbort(signal, onAbort)
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+    const unlisten = listenForAbort(signal, () => reject(signal.reason as Error))
+    promise.then(resolve, reject).finally(unlisten)
   })
 }
 
@@ -79,13 +105,11 @@ export function linkedAbort(...parents: readonly AbortSignal[]): {
 } {
   const controller = new AbortController()
   setMaxListeners(0, controller.signal)
-  const listeners = parents.map((parent) => ({ parent, onAbort: () => controller.abort(parent.reason) }))
-  const unlink = (): void => {
-    for (const { parent, onAbort } of listeners) parent.removeEventListener('abort', onAbort)
-  }
-  for (const { parent, onAbort } of listeners) {
-    if (parent.aborted) onAbort()
-    else listenForAbort(parent, onAbort)
+  const unlistens: (() => void)[] = []
+  const unlink = (): void => unlistens.forEach((unlisten) => unlisten())
+  for (const parent of parents) {
+    if (parent.aborted) controller.abort(parent.reason)
+    else unlistens.push(listenForAbort(parent, () => controller.abort(parent.reason)))
   }
   return {
     signal: controller.signal,
@@ -125,19 +149,18 @@ export class Wakeup {
       await new Promise<void>((resolve, reject) => {
         const done = (): void => {
           timer.cancel()
-          signal.removeEventListener('abort', onAbort)
+          unlisten()
           resolve()
         }
-        const onAbort = (): void => {
+        const unlisten = listenForAbort(signal, () => {
           timer.cancel()
           this.#resolve = undefined
           reject(signal.reason as Error)
-        }
+        })
         const timer = clock.timer(timeoutMs, () => {
           this.#resolve = undefined
           done()
         })
-        listenForAbort(signal, onAbort)
         this.#resolve = done
       })
     }
@@ -162,15 +185,14 @@ export class Semaphore {
     } else {
       await new Promise<void>((resolve, reject) => {
         const turn = (): void => {
-          signal.removeEventListener('abort', onAbort)
+          unlisten()
           resolve()
         }
-        const onAbort = (): void => {
+        const unlisten = listenForAbort(signal, () => {
           const at = this.#waiting.indexOf(turn)
           if (at >= 0) this.#waiting.splice(at, 1)
           reject(signal.reason as Error)
-        }
-        listenForAbort(signal, onAbort)
+        })
         this.#waiting.push(turn)
       })
     }
