@@ -67,7 +67,7 @@ export interface TokenLog {
 
   /**
    * The log's bounds: `start` ≤ the offset of each readable record < `end`. Sees at least every append that was
-   * acknowledged to this process before the call. Empty when they are equal.
+   * acknowledged to this process before the call. Empty when they are equal. A reader comes to `end`: its `next` reaches it, whatever lies below.
    * @throws KAGAMI_LOG_REPLACED (not retryable), KAGAMI_LOG_UNAVAILABLE (retryable)
    */
   range(options: CallOptions): Promise<{ readonly start: Offset; readonly end: Offset }>

@@ -14,8 +14,8 @@ import {
   type TokenLog,
 } from '../contract/index.js'
 import { openLog } from './open-log.js'
-import { unlessStalled } from './stall.js'
-import { linkedAbort } from './waiting.js'
+import { standstill, unlessStalled } from './stall.js'
+import { linkedAbort, orAborted } from './waiting.js'
 
 /** What the work on a token's life needs of a commit log. */
 export type LogKeeper = Pick<CommitLog, 'allocate' | 'find' | 'open' | 'release'>
@@ -66,7 +66,7 @@ function impatientTokenLog(log: TokenLog, patience: LogPatience): TokenLog {
   }
 }
 
-/** Rejects where the log gives nothing, not even a look at its end, for the limit. Who leaves it early has what was wanted: a reader that does not end then is only told of. */
+/** Rejects where the log gives nothing, not even a look at its end, or only says that there is more, for the limit. Who leaves it early has what was wanted: a reader that does not end then is only told of. */
 async function* impatientRead(
   log: TokenLog,
   from: Offset,
@@ -79,21 +79,34 @@ async function* impatientRead(
   // At the end it is silent for as long as it was told to be.
   const limit = { clock, limitMs: limitMs + lookMs, signal, what: `reading the log at '${log.address}'` }
   let ended = false
+  let reached = from
+  let movedMs = clock.monotonicMs()
   try {
     for (;;) {
-      const next = await unlessStalled(limit, () => batches.next())
+      const next = await orAborted(
+        unlessStalled(limit, () => batches.next()),
+        signal,
+      )
       if (next.done === true) return
-      yield next.value
+      const batch = next.value
+      if (batch.next > reached || batch.next >= batch.end) movedMs = clock.monotonicMs()
+      else if (clock.monotonicMs() - movedMs >= limit.limitMs) throw standstill(limit)
+      reached = batch.next
+      yield batch
     }
   } catch (error) {
     ended = true
     link.abort(error)
     throw error
   } finally {
-    link.unlink()
     const left = Promise.resolve(batches.return?.())
     if (ended) left.catch(() => undefined)
-    else await unlessStalled(limit, () => left).catch(unlessTimeout(logger))
+    else
+      await unlessStalled(limit, () => left).catch((error: unknown) => {
+        link.abort(error)
+        unlessTimeout(logger)(error)
+      })
+    link.unlink()
   }
 }
 
@@ -105,7 +118,7 @@ export async function closeLog(log: TokenLog, { clock, limitMs, logger }: LogPat
 }
 
 /** What does not end in time is only told of. */
-function unlessTimeout(logger: Logger): (error: unknown) => void {
+export function unlessTimeout(logger: Logger): (error: unknown) => void {
   return (error) => {
     if (!isKagamiError(error, 'KAGAMI_TIMEOUT')) throw error
     logger.warn(error.message)
@@ -141,11 +154,12 @@ export function dispensableStore(
   }
 }
 
+/** Whoever gives up does not wait for an adapter that heeds no signal. */
 function answered<T>(
   { clock, limitMs }: Patience,
   signal: AbortSignal,
   what: string,
   call: (options: { readonly signal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
-  return unlessStalled({ clock, limitMs, signal, what }, call)
+  return orAborted(unlessStalled({ clock, limitMs, signal, what }, call), signal)
 }

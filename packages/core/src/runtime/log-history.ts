@@ -93,6 +93,7 @@ async function readOnce(
   })
   if (start >= until) return history()
   let looks = 0
+  let reached = start
   for await (const batch of log.read(start, { signal, lookMs: LOOK_MS, maxBatchBytes: MAX_BATCH_BYTES })) {
     for (const { offset, bytes } of batch.records) {
       if (offset >= until) return history()
@@ -115,6 +116,8 @@ async function readOnce(
       if (enough({ incarnation, epoch, deleted })) return history()
     }
     if (batch.next >= until) return history()
+    if (batch.next > reached) looks = 0
+    reached = batch.next
     // The bounds said that there is more. What is not shown now must not count as not being there: a token's history would be forgotten with it.
     if (batch.next === batch.end && ++looks > MOST_LOOKS) throw endsSooner(log, until, batch.end)
   }

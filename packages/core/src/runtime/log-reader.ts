@@ -43,6 +43,9 @@ const MAX_BATCH_BYTES = 1_048_576
 /** A reader that hears nothing for so many looks was cut off. What the log has lost meanwhile may have been written anew. */
 const MISSED_LOOKS = 3
 
+/** Whoever truncates overtakes one or two restores. Where nothing can be read after so many in a row, restoring brings a copy on no longer. */
+const MOST_OVERTAKEN = 3
+
 /** What the loop tells, in the order of the log, and waits for: nothing here is asynchronous. */
 export interface LogListener<R, C> {
   /** Its place is given up, and another looked for. */
@@ -100,6 +103,8 @@ export class LogReader<R, C> {
   readonly #watchdog: Watchdog
   /** Why it could not come on the last time, until it does. */
   #trouble: KagamiError | undefined
+  /** Restores in a row that truncation had overtaken before anything was read. */
+  #overtaken = 0
 
   constructor(context: LogReaderContext<R, C>, listener: LogListener<R, C>) {
     this.#context = context
@@ -163,6 +168,8 @@ export class LogReader<R, C> {
           if (this.#listener.failed()) return this.#listener.onUnreadable(error)
           seams.logger.info(`truncation has overtaken the copy of '${token}'; it is restored from a newer snapshot`)
           restored = false
+          this.#overtaken += 1
+          if (this.#overtakenOften) this.#trouble = error
         } else if (!isKagamiError(error) || !error.retryable) {
           return this.#listener.onUnreadable(asFailure(token, error))
         } else {
@@ -176,9 +183,13 @@ export class LogReader<R, C> {
   }
 
   async close(): Promise<void> {
+    if (this.#log !== undefined) await this.#close(this.#log)
+  }
+
+  async #close(log: TokenLog): Promise<void> {
     const { limits, seams } = this.#context.settings
     const { clock, logger } = seams
-    if (this.#log !== undefined) await closeLog(this.#log, { clock, limitMs: limits.stallTimeoutMs, logger })
+    await closeLog(log, { clock, limitMs: limits.stallTimeoutMs, logger })
   }
 
   async #open(signal: AbortSignal): Promise<TokenLog> {
@@ -190,7 +201,7 @@ export class LogReader<R, C> {
       openLog(commitLog, address, { token, signal, logger: seams.logger }),
     )
     if (log.identity !== identity) {
-      await log.close()
+      await this.#close(log)
       throw replaced(token, address)
     }
     this.#came()
@@ -200,6 +211,10 @@ export class LogReader<R, C> {
   #came(): void {
     this.#stillness.moved()
     this.#trouble = undefined
+  }
+
+  get #overtakenOften(): boolean {
+    return this.#overtaken >= MOST_OVERTAKEN
   }
 
   async #restore(log: TokenLog, signal: AbortSignal): Promise<void> {
@@ -227,7 +242,7 @@ export class LogReader<R, C> {
       stallTimeoutMs: limits.stallTimeoutMs,
       maxBatchBytes: MAX_BATCH_BYTES,
       turns: restoreTurns,
-      stillness: this.#stillness,
+      stillness: this.#overtakenOften ? new Stillness(clock) : this.#stillness,
       onProgress: (restoring) => events.emit('restoring', { token, ...restoring }),
       onHindered: (cause) => this.#listener.onHindered(cause),
       signal,
@@ -237,7 +252,7 @@ export class LogReader<R, C> {
     this.#base = restored.anchor
     this.#from = restored.from
     this.#readTo = restored.from
-    this.#came()
+    if (!this.#overtakenOften) this.#came()
     progress.restart(restored.state.nextIndex)
     this.#listener.onRestored(restored, clock.monotonicMs() - startedMs)
   }
@@ -266,6 +281,7 @@ export class LogReader<R, C> {
     let expected = this.#anchor
     let sliceMs = startedMs
     let askedMs = startedMs
+    let reached = this.#readTo
     this.#listener.onReading()
     const options = { signal, lookMs: limits.lookMs, maxBatchBytes }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
@@ -273,9 +289,15 @@ export class LogReader<R, C> {
       signal.throwIfAborted()
       const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
       if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'
-      progress.looked(batch, token, this.#state.incarnation)
       this.#watchdog.heard(clock.monotonicMs() - askedMs)
-      this.#came()
+      // That what was read before is there brings nobody on, where there is more: each reader may show that, and fail.
+      const further = batch.next > reached
+      if (further) reached = batch.next
+      if (further || batch.next >= batch.end) {
+        progress.looked(batch, token, this.#state.incarnation)
+        this.#came()
+        this.#overtaken = 0
+      }
       for (const record of batch.records) {
         if (expected !== undefined) {
           if (!matchesAnchor(expected, record.offset, record.bytes)) throw lostTail(token, expected.offset)

@@ -40,8 +40,14 @@ export async function findOpening(
   const opening = (follows: Opening['follows']): Opening | 'none' =>
     opened === undefined ? 'none' : { ...opened, follows }
   let looks = 0
+  let reached = range.start
   for await (const batch of log.read(range.start, { signal, lookMs: 1000, maxBatchBytes })) {
-    moved()
+    // A look brings it on no further.
+    if (batch.next > reached) {
+      reached = batch.next
+      looks = 0
+      moved()
+    }
     for (const { offset, bytes } of batch.records) {
       const frame = decodeFrame(bytes)
       if (frame.kind === 'skipped' || frame.token !== token) continue

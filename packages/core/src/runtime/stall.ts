@@ -44,9 +44,7 @@ export async function unlessStalled<T>(
         timer = clock.timer(limitMs / LOOKS, look)
         return
       }
-      const error = new KagamiError('KAGAMI_TIMEOUT', `${what} has not moved on for ${limitMs} ms and is given up`, {
-        retryable: true,
-      })
+      const error = standstill({ what, limitMs })
       link.abort(error)
       reject(error)
     }
@@ -58,4 +56,10 @@ export async function unlessStalled<T>(
     timer?.cancel()
     link.unlink()
   }
+}
+
+export function standstill({ what, limitMs }: Pick<StallLimit, 'what' | 'limitMs'>): KagamiError {
+  return new KagamiError('KAGAMI_TIMEOUT', `${what} has not moved on for ${limitMs} ms and is given up`, {
+    retryable: true,
+  })
 }

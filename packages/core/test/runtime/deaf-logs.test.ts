@@ -1,7 +1,7 @@
 /** Logs that are out of reach, or say nothing any more: how that is noticed, told, and got over. */
 import { expect, test } from 'vitest'
 import type { CommitLog, ReadOptions, TokenLog } from '../../src/contract/index.js'
-import { isKagamiError, systemSeams, type Entry, type Kagami } from '../../src/index.js'
+import { isKagamiError, KagamiError, systemSeams, type Entry, type Kagami } from '../../src/index.js'
 import type { LimitOptions } from '../../src/runtime/api.js'
 import { keeping } from './adapters.js'
 import { bytes, delegate, eventually, Ledger, TEN_YEARS_MS, TestCluster } from './harness.js'
@@ -232,4 +232,79 @@ test('a reader that works on what it has heard for long is not deaf', async () =
   await a.alter('orders', { replicas: 1 })
   await eventually(() => b.get('orders')?.next?.index === 10, 'it has applied all')
   expect(messages.join()).not.toMatch(/not heard from/)
+})
+
+test('a primary whose readers fail behind what it has read, one after another, is told, refuses, and gives way', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  let fails = false
+  let readers = 0
+  const failing = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate<TokenLog>(opened, {
+        async *read(...[from, options]: Parameters<TokenLog['read']>) {
+          readers += 1
+          for await (const { records, next, end } of opened.read(from, options)) {
+            const known = records[0]
+            if (fails && known?.offset === from) yield { records: [known], next: known.offset + 1n, end }
+            if (fails)
+              throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', 'what follows is out of reach', { retryable: true })
+            yield { records, next, end }
+          }
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { log: failing, limits: { ...limits, appendTimeoutMs: 500 } })
+  const b = await cluster.start('b', { limits })
+  const orders = await a.token('orders', { primary: 'self', replicas: 1 })
+  await orders.replicate(bytes('one'))
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  fails = true
+  const before = readers
+  const write = code(orders.replicate(bytes('two')))
+  const read = code(orders.sync())
+  await eventually(() => readError(a) === 'KAGAMI_LOG_UNAVAILABLE', 'it tells')
+  expect(a.health().problems.join()).toMatch(/'orders' has heard nothing from its log.*what follows is out of reach/)
+  expect(await read).toBe('KAGAMI_LOG_UNAVAILABLE')
+  await eventually(() => b.get('orders')?.role === 'primary', 'the other serves')
+  expect(readers - before).toBeGreaterThan(3)
+  fails = false
+  await eventually(() => a.health().ok, 'all is well')
+  expect(['resolved', 'KAGAMI_REPLICATION_UNKNOWN', 'KAGAMI_FENCED']).toContain(await write)
+})
+
+test.each([
+  ['says that there is nothing', false],
+  ['says that there is more', true],
+])('a restore whose reader goes on looking, and %s where the bounds say that there is, is told', async (_, more) => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await (await a.token('orders', { replicas: 0, primary: 'self' })).replicate(bytes('one'))
+  await cluster.stop('a')
+  const log = cluster.world.commitLog()
+  let blind = true
+  const looking = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate<TokenLog>(opened, {
+        async *read(...[from, options]: Parameters<TokenLog['read']>) {
+          const { end } = await opened.range(options)
+          while (blind) {
+            await new Promise((resolve) => setTimeout(resolve, 20))
+            options.signal.throwIfAborted()
+            yield { records: [], next: from, end: more ? end : from }
+          }
+          yield* opened.read(from, options)
+        },
+      })
+    },
+  })
+  const again = await cluster.start('a', { log: looking, limits: { ...limits, stallTimeoutMs: 1000 } })
+  await eventually(() => readError(again) === 'KAGAMI_TIMEOUT', 'it tells')
+  expect(again.health().problems.join()).toMatch(/the restore of 'orders' has not moved on for \d+ ms/)
+  blind = false
+  await eventually(() => again.get('orders')?.role === 'primary', 'it serves')
+  expect(again.health().ok).toBe(true)
 })

@@ -129,3 +129,41 @@ test('what is opened after it was given up is closed', async () => {
   await rest()
   expect(closed).toBe(1)
 })
+
+test('who gives up waits no longer for a log, or for its reader, that heeds no signal', async () => {
+  const clock = new ManualClock()
+  const log = await opened(clock, {
+    range: () => never,
+    read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => never, return: () => never }) }),
+  })
+  const end = new AbortController()
+  const asked = log.range({ signal: end.signal })
+  const reader = log.read(0n, { ...options, signal: end.signal })[Symbol.asyncIterator]()
+  const outcomes = Promise.allSettled([asked, reader.next()])
+  await rest()
+  const reason = new Error('given up')
+  end.abort(reason)
+  expect(await outcomes).toEqual([
+    { status: 'rejected', reason },
+    { status: 'rejected', reason },
+  ])
+})
+
+test('a read that only says that there is more is given up, and one that comes on is not', async () => {
+  const clock = new ManualClock()
+  let next = 5n
+  const log = await opened(clock, {
+    async *read() {
+      for (;;) {
+        await new Promise<void>((resolve) => clock.timer(LIMIT_MS / 2, resolve))
+        yield { records: [], next: next < 15n ? ++next : next, end: 1000n }
+      }
+    },
+  })
+  const outcome = (async () => {
+    for await (const batch of log.read(0n, options)) expect(batch.records).toEqual([])
+  })().catch((error: unknown) => error)
+  await clock.advance(20 * LIMIT_MS)
+  expect(await outcome).toMatchObject({ code: 'KAGAMI_TIMEOUT', retryable: true })
+  expect(next).toBe(15n)
+})

@@ -26,6 +26,8 @@ function assigned(cluster: TestCluster): Assignment {
   return assignment
 }
 
+const often = { snapshotting: { everyEntries: 50 } }
+
 test('a log with another identity than the documents name is not opened', async () => {
   await using cluster = new TestCluster()
   const a = await cluster.start('a')
@@ -36,6 +38,58 @@ test('a log with another identity than the documents name is not opened', async 
   const again = await cluster.start('a')
   const error = await eventually(() => again.health().copies[0]?.error, 'the copy fails')
   expect(error.code).toBe('KAGAMI_LOG_REPLACED')
+})
+
+test('a handle of a log with another identity that does not come to be closed keeps nobody', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a')
+  await (await a.token('orders', { replicas: 0, primary: 'self' })).replicate(bytes('one'))
+  await cluster.stop('a')
+  cluster.world.logs.recreate(assigned(cluster).log.address)
+  const log = cluster.world.commitLog()
+  const stuck = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) =>
+      delegate(await log.open(...args), { close: () => new Promise<never>(() => undefined) }),
+  })
+  const again = await cluster.start('a', { log: stuck, limits: { stallTimeoutMs: 200 } })
+  const error = await eventually(() => again.health().copies[0]?.error, 'the copy fails')
+  expect(error.code).toBe('KAGAMI_LOG_REPLACED')
+})
+
+test('a copy whose restores are overtaken by truncation again and again, so that it never comes on, is told', async () => {
+  await using cluster = new TestCluster()
+  const a = await cluster.start('a', often)
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  let truncations = 0
+  a.on('snapshot', ({ phase }) => (truncations += phase === 'truncated' ? 1 : 0))
+  for (let i = 0; truncations === 0; i++) await orders.replicate(bytes(`${i}`))
+  await cluster.stop('a')
+  const log = cluster.world.commitLog()
+  let reads = 0
+  let mended = false
+  // What its bounds say is there can't be read.
+  const stale = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate<TokenLog>(opened, {
+        read: (...[from, options]: Parameters<TokenLog['read']>) => {
+          reads += 1
+          return opened.read(mended ? from : 0n, options)
+        },
+      })
+    },
+  })
+  const limits = { lookMs: 50, stallTimeoutMs: 1000, retryMs: { first: 5, longest: 20 } }
+  const again = await cluster.start('a', { ...often, log: stale, limits })
+  const told = (): string => again.health().problems.join()
+  await eventually(() => again.health().copies[0]?.readError, 'it tells')
+  expect(told()).toMatch(/'orders'.*truncated/)
+  const before = reads
+  await eventually(() => reads > before + 10, 'it goes on trying')
+  expect(again.health().copies[0]?.readError).toBeDefined()
+  mended = true
+  await eventually(() => again.get('orders')?.role === 'primary', 'it serves')
+  expect(again.health().ok).toBe(true)
 })
 
 test('a log whose open frame names another log is a copy of that one, and is not followed', async () => {
@@ -54,8 +108,6 @@ test('a log whose open frame names another log is a copy of that one, and is not
   const error = await eventually(() => again.health().copies[0]?.error, 'the copy fails')
   expect(error.code).toBe('KAGAMI_LOG_REPLACED')
 })
-
-const often = { snapshotting: { everyEntries: 50 } }
 
 /** Stops the only node, and lets the log lose everything from the newest snapshot's anchor on; gives where that was. */
 async function losesWhatASnapshotHas(cluster: TestCluster): Promise<bigint> {

@@ -68,6 +68,27 @@ test('what a log does not show now, though its bounds say that it is there, does
   await log.stop()
 })
 
+test('a reader that lags behind what the bounds say, and comes on, is read to the end', async () => {
+  const log = memoryCluster().commitLog()
+  await log.start({ cluster: 'test', node: 'a', logger: console, signal })
+  const opened = await log.open(await log.allocate('orders', new Set(), { signal }), { token: 'orders', signal })
+  const { address, identity } = opened
+  const other = { kind: 'open', token: 'other', timeMs: 1, incarnation: 1, deleted: true, address, identity } as const
+  for (let i = 0; i < 20; i++) await opened.append(encodeFrame(other), { signal })
+  await opened.append(encodeFrame({ ...other, token: 'orders', incarnation: 3, deleted: false }), { signal })
+  const lagging = delegate<TokenLog>(opened, {
+    async *read(...from: Parameters<TokenLog['read']>) {
+      for await (const { records } of opened.read(...from))
+        for (const record of records) yield { records: [record], next: record.offset + 1n, end: record.offset + 1n }
+    },
+  })
+  expect(await readHistory(lagging, 'orders', { signal })).toMatchObject({ incarnation: 3, begins: true })
+  const search = { token: 'orders', incarnation: 3, range: await opened.range({ signal }), maxBatchBytes: 1000 }
+  const movement = { signal, moved: () => undefined }
+  expect(await findOpening(lagging, search, movement)).toMatchObject({ incarnation: 3, follows: 'nothing' })
+  await log.stop()
+})
+
 test('a log that never begins where it says is given up after a few looks, to be looked at again later', async () => {
   const log = memoryCluster().commitLog()
   await log.start({ cluster: 'test', node: 'a', logger: console, signal })
