@@ -84,7 +84,7 @@ export interface LimitOptions {
   readonly restoreTimeoutMs?: number
   /**
    * How long taking a snapshot, or restoring one, may stand still until it is given up and tried again, in milliseconds: no chunk was given or taken, and no
-   * call answered. So long a call that opens the log may take, too, and a reader of the log that hears nothing again and again. Where snapshots are listed for a restore, two seconds are enough at first, and twice as long each further time. At least 100. @default 60_000
+   * call answered. So long a call that opens the log, or one of the coordinator's, may take, too, and a reader of the log that hears nothing again and again. Where snapshots are listed for a restore, two seconds are enough at first, and twice as long each further time. At least 100. @default 60_000
    */
   readonly stallTimeoutMs?: number
 }

@@ -18,7 +18,7 @@ export interface LiveMember {
 
 export interface MembershipContext {
   readonly settings: Settings<never, never>
-  readonly coordinator: Coordinator
+  readonly coordinator: Pick<Coordinator, 'connect'>
   readonly events: Events
   /** Called for each session once this node has joined; everything that it spawns ends with the session. */
   onJoined(session: Session, member: string, scope: Scope): void

@@ -26,6 +26,7 @@ import { Events } from './events.js'
 import { handOver, type HandoverContext } from './handover.js'
 import { Holdings } from './holdings.js'
 import { impatientLog, impatientStore } from './impatient.js'
+import { ImpatientCoordinator } from './impatient-coordinator.js'
 import { Listings } from './listings.js'
 import { Membership } from './membership.js'
 import { checkListener, methodOptions, tokenName, tokenSettings } from './method-options.js'
@@ -60,6 +61,7 @@ export function createKagami<R = unknown, C = Uint8Array>(options: KagamiOptions
 class Node<R, C> implements Kagami<R, C> {
   readonly #settings: Settings<R, C>
   readonly #events: Events
+  readonly #coordinator: ImpatientCoordinator
   readonly #membership: Membership
   readonly #directory: Directory
   readonly #specs: TokenSpecs
@@ -77,7 +79,9 @@ class Node<R, C> implements Kagami<R, C> {
 
   constructor(settings: Settings<R, C>) {
     const { seams, node } = settings
+    const patience = { clock: seams.clock, limitMs: settings.limits.stallTimeoutMs, logger: seams.logger }
     this.#settings = settings
+    this.#coordinator = new ImpatientCoordinator(settings.coordinator, patience)
     this.#events = new Events(seams.logger)
     this.#hooks = new AppHooks(seams.logger)
     const untyped = settings as unknown as Settings<never, never>
@@ -90,7 +94,7 @@ class Node<R, C> implements Kagami<R, C> {
     })
     this.#membership = new Membership({
       settings: untyped,
-      coordinator: settings.coordinator,
+      coordinator: this.#coordinator,
       events: this.#events,
       onJoined: (session, member, scope) => {
         scope.spawn('directory', (signal) => this.#directory.follow(session, signal))
@@ -104,7 +108,6 @@ class Node<R, C> implements Kagami<R, C> {
       },
     })
     this.#directory = new Directory(seams, (tokens) => this.#heard(tokens))
-    const patience = { clock: seams.clock, limitMs: settings.limits.stallTimeoutMs, logger: seams.logger }
     this.#specs = new TokenSpecs({
       node: node.id,
       log: impatientLog(settings.log, patience),
@@ -287,6 +290,7 @@ class Node<R, C> implements Kagami<R, C> {
     const { status } = this.#life
     const problems = [...this.#life.problems]
     if (status !== 'running') problems.push(`the node is ${status}`)
+    if (this.#coordinator.unanswered !== undefined) problems.push(this.#coordinator.unanswered)
     problems.push(...this.#controller.problems)
     if (this.#reporter.trouble !== undefined)
       problems.push(`the controller can't be told how the copies here are: ${this.#reporter.trouble.message}`)

@@ -14,6 +14,7 @@ import { CopyReports } from './copy-reports.js'
 import { Directory, DocumentTable } from './directory.js'
 import { handOver } from './handover.js'
 import { impatientStore } from './impatient.js'
+import { ImpatientCoordinator } from './impatient-coordinator.js'
 import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import { methodOptions, tokenName } from './method-options.js'
 import { NewestSnapshots } from './newest-snapshots.js'
@@ -30,6 +31,8 @@ const NAME = 'administrator'
 const OPENING_UNDONE_MS = 10_000
 /** Somebody waits at a terminal for the snapshot store's answer. */
 const STORE_PATIENCE_MS = 5_000
+/** As a node waits by default. */
+const COORDINATOR_PATIENCE_MS = 60_000
 const NOTHING_HEARD = { documents: false, members: false, reports: false, snapshots: false }
 const RECONNECT_MS = { first: 50, longest: 2_000 }
 
@@ -52,6 +55,7 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
 
 class ClusterDoor implements Cluster {
   readonly #settings: ClusterSettings
+  readonly #coordinator: ImpatientCoordinator
   readonly #adapters: AdapterSet
   readonly #scope: Scope
   readonly #directory: Directory
@@ -73,6 +77,11 @@ class ClusterDoor implements Cluster {
   constructor(settings: ClusterSettings) {
     const { coordinator, snapshots, seams } = settings
     this.#settings = settings
+    this.#coordinator = new ImpatientCoordinator(coordinator, {
+      clock: seams.clock,
+      limitMs: COORDINATOR_PATIENCE_MS,
+      logger: seams.logger,
+    })
     this.#adapters = new AdapterSet(coordinator, ...(snapshots === undefined ? [] : [snapshots]))
     this.#scope = new Scope((task, error) => seams.logger.error(`following the ${task} ended with an error`, { error }))
     this.#directory = new Directory(seams, () => {
@@ -96,7 +105,7 @@ class ClusterDoor implements Cluster {
     try {
       await this.#adapters.start({ cluster, node: NAME, logger: seams.logger, signal: link.signal })
       checkDeclared({ coordinator })
-      const session = await coordinator.connect({ signal: link.signal })
+      const session = await this.#coordinator.connect({ signal: link.signal })
       this.#scope.spawn('cluster', (signal) => this.#keepConnected(session, signal))
     } finally {
       link.unlink()
@@ -231,10 +240,10 @@ class ClusterDoor implements Cluster {
   }
 
   async #reconnect(signal: AbortSignal): Promise<Session> {
-    const { coordinator, seams } = this.#settings
+    const { seams } = this.#settings
     for (let failures = 0; ; failures++) {
       try {
-        return await coordinator.connect({ signal })
+        return await this.#coordinator.connect({ signal })
       } catch (error) {
         signal.throwIfAborted()
         if (failures === 0) seams.logger.warn('the coordinator can not be reached; trying again', { error })

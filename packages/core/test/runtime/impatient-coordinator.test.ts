@@ -1,0 +1,114 @@
+/** What core does with a coordinator that does not answer, though its session lives. */
+import { expect, test } from 'vitest'
+import type { CallOptions, Coordinator, Leadership, Session } from '../../src/contract/index.js'
+import { ImpatientCoordinator } from '../../src/runtime/impatient-coordinator.js'
+import { bytes, delegate, eventually, TestCluster } from './harness.js'
+import { ManualClock, rest } from './manual-clock.js'
+
+const { signal } = new AbortController()
+const LIMIT_MS = 20_000
+const never: Promise<never> = new Promise(() => undefined)
+const ignore = (): void => undefined
+
+function patience(clock: ManualClock, warnings: string[] = []): ConstructorParameters<typeof ImpatientCoordinator>[1] {
+  const logger = { debug: ignore, info: ignore, warn: (text: string) => void warnings.push(text), error: ignore }
+  return { clock, limitMs: LIMIT_MS, logger }
+}
+
+const session = (parts: Partial<Session>): Session =>
+  ({ id: 's', timeoutMs: 1000, signal, close: () => Promise.resolve(), ...parts }) as Session
+
+const record = { node: 'a', member: 'a.1', data: new Uint8Array(0) }
+
+test.each<[string, Partial<Session>, (session: Session, options: CallOptions) => Promise<unknown>]>([
+  ['reading specs/00', { read: () => never }, (to, options) => to.read('specs/00', options)],
+  ['writing specs/00', { write: () => never }, (to, options) => to.write('specs/00', bytes(''), 1, options)],
+  ['joining', { join: () => never }, (to, options) => to.join(record, options)],
+  ['changing its record', { update: () => never }, (to, options) => to.update(record, options)],
+])('a call without an answer is told, and rejects as one of which nobody knows: %s', async (what, parts, call) => {
+  const clock = new ManualClock()
+  const coordinator = new ImpatientCoordinator({ connect: () => Promise.resolve(session(parts)) }, patience(clock))
+  const connected = await coordinator.connect({ signal })
+  const outcome = call(connected, { signal }).catch((error: unknown) => error)
+  await clock.advance(LIMIT_MS / 2 - 1)
+  expect(coordinator.unanswered).toBeUndefined()
+  await clock.advance(1)
+  expect(coordinator.unanswered).toBe(`the coordinator has not answered for 10000 ms: ${what}`)
+  await clock.advance(LIMIT_MS / 2)
+  expect(await outcome).toMatchObject({
+    code: 'KAGAMI_COORDINATOR_UNAVAILABLE',
+    retryable: true,
+    message: expect.stringContaining(what) as string,
+  })
+  expect(coordinator.unanswered).toBeUndefined()
+})
+
+test('whoever gives up waits no longer for a call that heeds no signal', async () => {
+  const parts = { read: () => never }
+  const coordinator = new ImpatientCoordinator(
+    { connect: () => Promise.resolve(session(parts)) },
+    patience(new ManualClock()),
+  )
+  const end = new AbortController()
+  const call = (await coordinator.connect({ signal })).read('specs/00', { signal: end.signal })
+  const reason = new Error('given up')
+  end.abort(reason)
+  await expect(call).rejects.toBe(reason)
+  expect(coordinator.unanswered).toBeUndefined()
+})
+
+test('a session that is opened too late is closed', async () => {
+  const clock = new ManualClock()
+  let open: (session: Session) => void = ignore
+  const coordinator = new ImpatientCoordinator(
+    { connect: () => new Promise((resolve) => (open = resolve)) },
+    patience(clock),
+  )
+  const outcome = coordinator.connect({ signal }).catch((error: unknown) => error)
+  await clock.advance(LIMIT_MS)
+  expect(await outcome).toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE', retryable: true })
+  let closed = 0
+  open(session({ close: () => Promise.resolve(void (closed += 1)) }))
+  await rest()
+  expect(closed).toBe(1)
+})
+
+test('a session, and an election, that do not come to be given up are waited for no longer, and told of', async () => {
+  const clock = new ManualClock()
+  const warnings: string[] = []
+  const won: Leadership = { epoch: 1, signal, resign: () => never }
+  const parts = { close: () => never, campaign: () => Promise.resolve(won) }
+  const coordinator = new ImpatientCoordinator(
+    { connect: () => Promise.resolve(session(parts)) },
+    patience(clock, warnings),
+  )
+  const connected = await coordinator.connect({ signal })
+  const ended = Promise.all([(await connected.campaign({ signal })).resign(), connected.close()])
+  await clock.advance(LIMIT_MS)
+  await ended
+  expect(warnings.join()).toMatch(/giving up the election has not moved on.*closing the session has not moved on/)
+})
+
+test('an answer that the controller never gets holds nothing up for longer than the limit', async () => {
+  await using cluster = new TestCluster()
+  const coordinator = cluster.world.coordinator({ sessionTimeoutMs: 500 })
+  let lost = 0
+  const losing = delegate<Coordinator>(coordinator, {
+    connect: async (options: CallOptions) => {
+      const session = await coordinator.connect(options)
+      return delegate<Session>(session, {
+        write: async (...args: Parameters<Session['write']>) => {
+          const version = await session.write(...args)
+          if (!args[0].startsWith('assignments/') || lost > 0) return version
+          lost += 1
+          return never
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { coordinator: losing, limits: { stallTimeoutMs: 300 } })
+  const orders = await a.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  expect(lost).toBe(1)
+  await eventually(() => a.health().ok, 'all is well')
+})
