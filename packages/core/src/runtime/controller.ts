@@ -183,7 +183,8 @@ class ControllerTerm {
     })
     this.#watchAll(table)
     for (;;) {
-      await this.#wakeup.wait(clock, this.#views.untilChangeMs(IDLE_MS), signal)
+      const untilMs = Math.min(this.#views.untilChangeMs(IDLE_MS), this.#untilRenewalMs())
+      await this.#wakeup.wait(clock, untilMs, signal)
       if (this.#fatal !== undefined) throw this.#fatal
       await this.#renewOld(table)
       if (this.#members === undefined || !this.#specsLoaded || !this.#reportsLoaded) continue
@@ -270,6 +271,13 @@ class ControllerTerm {
     // It may have been mended by a change of it.
     for (const key of this.#problems.keys())
       if (key.startsWith(PREFIX) && !this.#damaged.has(key.slice(PREFIX.length))) this.#problems.delete(key)
+  }
+
+  /** How long until a document that has gone back is to be mended, if it shows nothing newer; for ever if there is none. */
+  #untilRenewalMs(): number {
+    const nowMs = this.#context.settings.seams.clock.monotonicMs()
+    const sinceMs = Math.min(...this.#behindSinceMs.values())
+    return Math.max(0, sinceMs + IDLE_MS - nowMs)
   }
 
   /**
