@@ -1,6 +1,6 @@
 /** A log that contradicts what a copy has read, what the documents say, or what a snapshot holds: noticed, and never gone on with in silence. */
 import { expect, test } from 'vitest'
-import type { CommitLog, TokenLog } from '../../src/contract/index.js'
+import { KagamiError, type CommitLog, type SnapshotStore, type TokenLog } from '../../src/contract/index.js'
 import type { Assignment } from '../../src/engine/documents.js'
 import { encodeFrame, type Frame } from '../../src/engine/frame.js'
 import { bytes, delegate, eventually, TestCluster } from './harness.js'
@@ -64,32 +64,60 @@ test('a copy whose restores are overtaken by truncation again and again, so that
   a.on('snapshot', ({ phase }) => (truncations += phase === 'truncated' ? 1 : 0))
   for (let i = 0; truncations === 0; i++) await orders.replicate(bytes(`${i}`))
   await cluster.stop('a')
-  const log = cluster.world.commitLog()
+  const [log, store] = [cluster.world.commitLog(), cluster.world.snapshotStore()]
   let reads = 0
-  let mended = false
+  let overtakes: 'always' | 'once' | 'never' = 'always'
   // What its bounds say is there can't be read.
   const stale = delegate(log, {
     open: async (...args: Parameters<CommitLog['open']>) => {
       const opened = await log.open(...args)
       return delegate<TokenLog>(opened, {
-        read: (...[from, options]: Parameters<TokenLog['read']>) => {
+        async *read(...call: Parameters<TokenLog['read']>) {
           reads += 1
-          return opened.read(mended ? from : 0n, options)
+          for await (const batch of opened.read(...call)) {
+            if (overtakes !== 'never') {
+              if (overtakes === 'once') overtakes = 'never'
+              throw new KagamiError('KAGAMI_LOG_TRUNCATED', 'it was truncated')
+            }
+            yield batch
+          }
         },
       })
     },
   })
+  let slow = false
+  const slowly = delegate(store, {
+    async *open(...call: Parameters<SnapshotStore['open']>) {
+      for await (const chunk of store.open(...call)) {
+        for (let from = 0, size = Math.ceil(chunk.byteLength / 4); from < chunk.byteLength; from += size) {
+          if (slow) await new Promise((resolve) => setTimeout(resolve, 300))
+          yield chunk.subarray(from, from + size)
+        }
+      }
+    },
+  })
   const limits = { lookMs: 50, stallTimeoutMs: 1000, retryMs: { first: 5, longest: 20 } }
-  const again = await cluster.start('a', { ...often, log: stale, limits })
+  const again = await cluster.start('a', { ...often, log: stale, snapshots: slowly, limits })
   const told = (): string => again.health().problems.join()
   await eventually(() => again.health().copies[0]?.readError, 'it tells')
   expect(told()).toMatch(/'orders'.*truncated/)
   const before = reads
   await eventually(() => reads > before + 10, 'it goes on trying')
   expect(again.health().copies[0]?.readError).toBeDefined()
-  mended = true
+  overtakes = 'never'
   await eventually(() => again.get('orders')?.role === 'primary', 'it serves')
   expect(again.health().ok).toBe(true)
+  // Once more is nothing to tell, however long the restore takes.
+  const errors = new Set<unknown>()
+  let restored = false
+  again.on('restored', () => (restored = true))
+  slow = true
+  overtakes = 'once'
+  await eventually(() => {
+    errors.add(again.health().copies[0]?.readError?.code)
+    return restored
+  }, 'it is restored')
+  expect([...errors]).toEqual([undefined])
 })
 
 test('a log whose open frame names another log is a copy of that one, and is not followed', async () => {
