@@ -2,6 +2,7 @@
  * What the coordinator's documents say, as was last heard: specs and assignments of all tokens, and who wrote these. Only reads; a
  * document that vanishes (a wiped coordinator) is forgotten, but tells nobody to drop anything.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { isKagamiError, type Document, type KagamiError, type Session } from '../contract/index.js'
 import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
@@ -185,16 +186,25 @@ export class DocumentTable<T extends { readonly token: string }> {
     return changed
   }
 
+  /** An entry that says what it said before stays the same: a controller that is new rewrites every document, and few of their entries change. */
   #replace(name: string, entries: readonly T[], changed: Set<string>): void {
     this.#unreadable.delete(name)
-    for (const entry of this.#byDocument.get(name) ?? []) {
-      this.#byToken.delete(entry.token)
-      changed.add(entry.token)
+    const before = new Map(this.#byDocument.get(name)?.map((entry) => [entry.token, entry]))
+    const now = entries.map((entry) => {
+      const known = before.get(entry.token)
+      return isDeepStrictEqual(known, entry) ? (known as T) : entry
+    })
+    const kept = new Set(now)
+    for (const [token, entry] of before) {
+      if (kept.has(entry)) continue
+      this.#byToken.delete(token)
+      changed.add(token)
     }
-    this.#byDocument.set(name, entries)
-    for (const entry of entries) {
+    for (const entry of now) {
+      if (this.#byToken.get(entry.token) === entry) continue
       this.#byToken.set(entry.token, entry)
       changed.add(entry.token)
     }
+    this.#byDocument.set(name, now)
   }
 }

@@ -115,11 +115,10 @@ export class Reporter {
         this.#all = false
         this.#changed.clear()
         const reports = this.#current(written, buckets)
-        const tookMs = clock.monotonicMs() - startedMs
         await this.#recall(session, reports.keys(), written, signal)
         const changes = this.#changes(member, written, reports)
         await Promise.all(changes.map((change) => this.#writeOne(session, written, change, signal)))
-        await rest(clock, tookMs, signal)
+        await rest(clock, clock.monotonicMs() - startedMs, signal)
         failures = 0
         this.#trouble = undefined
       } catch (error) {

@@ -68,11 +68,15 @@ test('looks keep a read going, for as long as it takes', async () => {
 test('who leaves a read early does not wait for its reader for longer than the limit', async () => {
   const clock = new ManualClock()
   const warnings: string[] = []
+  let told: AbortSignal | undefined
   const parts: Partial<TokenLog> = {
-    read: () => ({
+    read: (_, { signal }) => ({
       [Symbol.asyncIterator]: () => ({
         next: () => Promise.resolve({ done: false, value: look }),
-        return: () => never,
+        return: () => {
+          told = signal
+          return never
+        },
       }),
     }),
   }
@@ -83,6 +87,7 @@ test('who leaves a read early does not wait for its reader for longer than the l
   })()
   await clock.advance(LIMIT_MS + options.lookMs)
   expect(await reading).toBe(look)
+  expect(told?.aborted).toBe(true)
   expect(warnings).toEqual([expect.stringContaining("reading the log at 'log-1' has not moved on")])
 })
 
