@@ -31,7 +31,7 @@ export interface CopyParts<R, C> {
 
 export interface ConditionContext {
   readonly token: string
-  readonly limits: Pick<Limits, 'stallTimeoutMs' | 'appendTimeoutMs'>
+  readonly limits: Pick<Limits, 'stallTimeoutMs'>
   assignment(): Assignment
   /** Whether snapshots are this copy's to take. */
   isSnapshotter(): boolean
@@ -190,9 +190,8 @@ export class CopyCondition<R, C> {
 
   /** What a call is refused with that this copy could not tell the outcome of, because it hears nothing from its log; undefined: it hears. */
   unheard(): KagamiError | undefined {
-    const { token, limits } = this.#context
-    const { stillMs, trouble } = this.#parts.reader()
-    const patienceMs = Math.max(limits.appendTimeoutMs, this.#parts.progress.boundMs)
+    const { token } = this.#context
+    const { patienceMs, stillMs, trouble } = this.#parts.reader()
     return stillMs < patienceMs ? undefined : deaf(token, unheard(token, stillMs, trouble))
   }
 

@@ -16,30 +16,39 @@ import { orAborted } from './waiting.js'
 
 /** What has waited for so long is told. */
 const TOLD_AFTER_MS = 10_000
+/** What was given up is asked again within this time, or was of no use any more. */
+const ASKED_AGAIN_MS = 5_000
 
+/** A question without an answer, whether it is asked now or was given up. */
 interface Asked {
-  readonly what: string
-  readonly sinceMs: number
+  /** When it had the last answer, or was asked first. */
+  sinceMs: number
+  underWay: number
+  /** Of the last that was given up. */
+  givenUpMs: number
 }
 
 export class ImpatientCoordinator {
   readonly #coordinator: Pick<Coordinator, 'connect'>
   readonly #patience: LogPatience
-  /** In the order in which they were made. */
-  readonly #asked = new Set<Asked>()
+  readonly #asked = new Map<string, Asked>()
 
   constructor(coordinator: Pick<Coordinator, 'connect'>, patience: LogPatience) {
     this.#coordinator = coordinator
     this.#patience = patience
   }
 
-  /** The call that has waited longest, where that is long, for people. */
+  /** What has waited longest for an answer, where that is long, for people. That it is asked again is no answer. */
   get unanswered(): string | undefined {
-    const [oldest] = this.#asked
-    if (oldest === undefined) return undefined
-    const waitedMs = this.#patience.clock.monotonicMs() - oldest.sinceMs
-    if (waitedMs < Math.min(TOLD_AFTER_MS, this.#patience.limitMs)) return undefined
-    return `the coordinator has not answered for ${Math.round(waitedMs)} ms: ${oldest.what}`
+    const { clock, limitMs } = this.#patience
+    const nowMs = clock.monotonicMs()
+    let longest = { what: '', ms: 0 }
+    for (const [what, asked] of this.#asked) {
+      const ms = nowMs - asked.sinceMs
+      if (ms > longest.ms && isAsked(asked, nowMs)) longest = { what, ms }
+    }
+    if (longest.ms < Math.min(TOLD_AFTER_MS, limitMs)) return undefined
+    return `the coordinator has not answered for ${Math.round(longest.ms)} ms: ${longest.what}`
   }
 
   /**
@@ -69,40 +78,75 @@ export class ImpatientCoordinator {
       update: (record, { signal }) =>
         this.#answered('changing its record', signal, (options) => session.update(record, options)),
       watchMembers: (options) => session.watchMembers(options),
-      campaign: async (options) => this.#leadership(await session.campaign(options)),
+      campaign: async (options) => this.#leadership(await session.campaign(options), session),
       read: (name, { signal }) => this.#answered(`reading ${name}`, signal, (options) => session.read(name, options)),
       write: (name, bytes, expected, { signal }) =>
         this.#answered(`writing ${name}`, signal, (options) => session.write(name, bytes, expected, options)),
       watch: (prefix, options) => session.watch(prefix, options),
-      close: () => this.#ended('closing the session', () => session.close()),
+      close: () => this.#close(session),
     }
   }
 
-  #leadership(won: Leadership): Leadership {
+  /** An election that can't be given up ends with its session: else this node, and every other, would campaign against it for ever. */
+  #leadership(won: Leadership, session: Session): Leadership {
     const { epoch, signal } = won
-    return { epoch, signal, resign: () => this.#ended('giving up the election', () => won.resign()) }
+    const resign = async (): Promise<void> => {
+      if (!(await this.#ended('giving up the election', () => won.resign()))) await this.#close(session)
+    }
+    return { epoch, signal, resign }
+  }
+
+  async #close(session: Session): Promise<void> {
+    await this.#ended('closing the session', () => session.close())
   }
 
   /** Whoever gives up does not wait for an adapter that heeds no signal. */
   async #answered<T>(what: string, signal: AbortSignal, call: (options: CallOptions) => Promise<T>): Promise<T> {
     const { clock, limitMs } = this.#patience
-    const asked = { what, sinceMs: clock.monotonicMs() }
-    this.#asked.add(asked)
+    const settled = this.#ask(what)
     try {
-      return await orAborted(unlessStalled({ clock, limitMs, signal, what }, call), signal)
+      const answer = await orAborted(unlessStalled({ clock, limitMs, signal, what }, call), signal)
+      settled(true)
+      return answer
     } catch (error) {
-      throw isKagamiError(error, 'KAGAMI_TIMEOUT') ? unanswered(error) : error
-    } finally {
-      this.#asked.delete(asked)
+      const givenUp = isKagamiError(error, 'KAGAMI_TIMEOUT')
+      settled(!givenUp && !signal.aborted)
+      throw givenUp ? unanswered(error) : error
     }
   }
 
-  /** What ends is not waited for any longer either way: it is only told of. */
-  async #ended(what: string, call: () => Promise<void>): Promise<void> {
+  /** Gives what is to be called once it has an answer, or was given up. */
+  #ask(what: string): (answered: boolean) => void {
+    const { clock } = this.#patience
+    const nowMs = clock.monotonicMs()
+    const known = this.#asked.get(what)
+    const asked =
+      known !== undefined && isAsked(known, nowMs) ? known : { sinceMs: nowMs, underWay: 0, givenUpMs: -Infinity }
+    asked.underWay += 1
+    this.#asked.set(what, asked)
+    return (answered) => {
+      asked.underWay -= 1
+      asked[answered ? 'sinceMs' : 'givenUpMs'] = clock.monotonicMs()
+      if (answered && asked.underWay === 0) this.#asked.delete(what)
+    }
+  }
+
+  /** False where it was not answered: what ends is waited for no longer either way, and only told of. */
+  async #ended(what: string, call: () => Promise<void>): Promise<boolean> {
     const { signal } = new AbortController()
     const { clock, limitMs, logger } = this.#patience
-    await unlessStalled({ clock, limitMs, signal, what }, call).catch(unlessTimeout(logger))
+    try {
+      await unlessStalled({ clock, limitMs, signal, what }, call)
+      return true
+    } catch (error) {
+      unlessTimeout(logger)(error)
+      return false
+    }
   }
+}
+
+function isAsked({ underWay, givenUpMs }: Asked, nowMs: number): boolean {
+  return underWay > 0 || nowMs - givenUpMs < ASKED_AGAIN_MS
 }
 
 function unanswered(cause: KagamiError): KagamiError {

@@ -41,7 +41,11 @@ export function impatientLog(log: LogKeeper, patience: LogPatience): LogKeeper {
       answered(patience, signal, `looking for logs of '${token}'`, (options) => log.find(token, inUse, options)),
     open: (address, { signal, token }) =>
       answered(patience, signal, `opening the log of '${token}'`, async (options) =>
-        impatientTokenLog(await openLog(log, address, { ...options, token, logger: patience.logger }), patience),
+        impatientTokenLog(
+          await openLog(log, address, { ...options, token, logger: patience.logger }),
+          patience,
+          signal,
+        ),
       ),
     release: (address, before, { signal }) =>
       answered(patience, signal, `releasing the log at '${address}'`, (options) =>
@@ -50,7 +54,7 @@ export function impatientLog(log: LogKeeper, patience: LogPatience): LogKeeper {
   }
 }
 
-function impatientTokenLog(log: TokenLog, patience: LogPatience): TokenLog {
+function impatientTokenLog(log: TokenLog, patience: LogPatience, work: AbortSignal): TokenLog {
   const { address, identity } = log
   return {
     address,
@@ -62,7 +66,7 @@ function impatientTokenLog(log: TokenLog, patience: LogPatience): TokenLog {
       answered(patience, signal, `asking for the bounds of the log at '${address}'`, (options) => log.range(options)),
     truncate: (before, { signal }) =>
       answered(patience, signal, `truncating the log at '${address}'`, (options) => log.truncate(before, options)),
-    close: () => closeLog(log, patience),
+    close: () => closeLog(log, patience, work),
   }
 }
 
@@ -101,20 +105,37 @@ async function* impatientRead(
   } finally {
     const left = Promise.resolve(batches.return?.())
     if (ended) left.catch(() => undefined)
-    else
-      await unlessStalled(limit, () => left).catch((error: unknown) => {
+    else {
+      const end = unlessStalled(limit, () => left).catch((error: unknown) => {
         link.abort(error)
         unlessTimeout(logger)(error)
       })
+      await unlessAborted(end, signal)
+    }
     link.unlink()
   }
 }
 
-/** What a closed handle has said, or will have read, nobody waits for: so one that does not come to be closed is only told of. */
-export async function closeLog(log: TokenLog, { clock, limitMs, logger }: LogPatience): Promise<void> {
+/**
+ * What a closed handle has said, or will have read, nobody waits for: so one that does not come to be closed is only told of, and the end of the work that had it, if
+ * there is such a one, is not held up.
+ */
+export async function closeLog(
+  log: TokenLog,
+  { clock, limitMs, logger }: LogPatience,
+  work?: AbortSignal,
+): Promise<void> {
   const { signal } = new AbortController()
   const what = `closing the log at '${log.address}'`
-  await unlessStalled({ clock, limitMs, signal, what }, () => log.close()).catch(unlessTimeout(logger))
+  const closed = unlessStalled({ clock, limitMs, signal, what }, () => log.close()).catch(unlessTimeout(logger))
+  await unlessAborted(closed, work)
+}
+
+/** Resolves with the signal's abort, too. */
+async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  await orAborted(promise, signal).catch((error: unknown) => {
+    if (signal?.aborted !== true) throw error
+  })
 }
 
 /** What does not end in time is only told of. */

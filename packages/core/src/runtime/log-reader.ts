@@ -138,6 +138,11 @@ export class LogReader<R, C> {
     return this.#stillness.ms
   }
 
+  /** How long it may stand still until nobody here counts on it any more. */
+  get patienceMs(): number {
+    return Math.max(this.#context.settings.limits.appendTimeoutMs, this.#context.progress.boundMs)
+  }
+
   /** Why it could not come on the last time, if it has been told; undefined once it does. */
   get trouble(): KagamiError | undefined {
     return this.#trouble
@@ -282,6 +287,7 @@ export class LogReader<R, C> {
     let sliceMs = startedMs
     let askedMs = startedMs
     let reached = this.#readTo
+    let moves = false
     this.#listener.onReading()
     const options = { signal, lookMs: limits.lookMs, maxBatchBytes }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
@@ -289,12 +295,14 @@ export class LogReader<R, C> {
       signal.throwIfAborted()
       const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
       if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'
-      this.#watchdog.heard(clock.monotonicMs() - askedMs)
-      // That what was read before is there brings nobody on, where there is more: each reader may show that, and fail.
-      const further = batch.next > reached
-      if (further) reached = batch.next
-      if (further || batch.next >= batch.end) {
-        progress.looked(batch, token, this.#state.incarnation)
+      // That what was read before is there, and more behind it, brings nobody on: each reader may show that, and fail.
+      const comesOn = batch.next > reached || batch.next >= batch.end
+      if (batch.next > reached) reached = batch.next
+      moves ||= comesOn
+      // Who has come on may look while it fetches what comes next, but not for ever.
+      if (moves) progress.looked(batch, token, this.#state.incarnation)
+      if (comesOn || this.stillMs < this.patienceMs) this.#watchdog.heard(clock.monotonicMs() - askedMs)
+      if (comesOn) {
         this.#came()
         this.#overtaken = 0
       }

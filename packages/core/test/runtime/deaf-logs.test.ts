@@ -308,3 +308,78 @@ test.each([
   await eventually(() => again.get('orders')?.role === 'primary', 'it serves')
   expect(again.health().ok).toBe(true)
 })
+
+test('a reader that only looks, and says that there is more, is told, and begun anew in the end', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  let stuck = false
+  const sticking = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate<TokenLog>(opened, {
+        async *read(...call: Parameters<TokenLog['read']>) {
+          let next = call[0]
+          let sticks = false
+          for await (const batch of opened.read(...call)) {
+            // One that is begun when others are stuck already is not.
+            sticks ||= stuck && batch.records.length > 0
+            stuck &&= !sticks
+            while (sticks) {
+              await new Promise((resolve) => setTimeout(resolve, 50))
+              call[1].signal.throwIfAborted()
+              yield { records: [], next, end: batch.end }
+            }
+            yield batch
+            next = batch.next
+          }
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { log: sticking, limits: { ...limits, appendTimeoutMs: 3000 } })
+  const orders = await a.token('orders', { primary: 'self', replicas: 0 })
+  await orders.replicate(bytes('one'))
+  stuck = true
+  const sealed = orders.replicate(bytes('two'))
+  await eventually(() => readError(a) === 'KAGAMI_LOG_UNAVAILABLE', 'it tells')
+  await sealed
+  await eventually(() => a.health().ok, 'all is well')
+  expect((orders.state as Ledger).lines).toEqual(['one', 'two'])
+})
+
+test('a primary whose reader looks while it fetches what comes next, for however long, is not cut off', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  let slow = false
+  const fetching = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate<TokenLog>(opened, {
+        async *read(...call: Parameters<TokenLog['read']>) {
+          let next = call[0]
+          for await (const batch of opened.read(...call)) {
+            for (let looks = 0; slow && looks < 100 && batch.records.length > 0; looks++) {
+              yield { records: [], next, end: batch.end }
+              await new Promise((resolve) => setTimeout(resolve, 50))
+            }
+            yield batch
+            next = batch.next
+          }
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { log: fetching, limits })
+  const b = await cluster.start('b', { limits })
+  const orders = await a.token('orders', { primary: 'self', replicas: 1 })
+  await orders.replicate(bytes('one'))
+  await eventually(() => b.get('orders')?.lag.caughtUp, 'a replica in sync')
+  const epoch = b.get('orders')?.epoch
+  slow = true
+  await orders.replicate(bytes('two'))
+  // The other hears of everything at once.
+  expect(b.get('orders')?.epoch).toBe(epoch)
+  expect((orders.state as Ledger).lines).toEqual(['one', 'two'])
+  slow = false
+  await eventually(() => a.health().ok, 'all is well')
+})

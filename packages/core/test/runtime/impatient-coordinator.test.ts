@@ -40,6 +40,39 @@ test.each<[string, Partial<Session>, (session: Session, options: CallOptions) =>
     retryable: true,
     message: expect.stringContaining(what) as string,
   })
+  await clock.advance(5000)
+  expect(coordinator.unanswered).toBeUndefined()
+})
+
+test('a call that is made again and again without an answer is told all the while, and no longer once it is answered', async () => {
+  const clock = new ManualClock()
+  let answers = false
+  const parts = { read: () => (answers ? Promise.resolve(undefined) : never) }
+  const coordinator = new ImpatientCoordinator(
+    { connect: () => Promise.resolve(session(parts)) },
+    { ...patience(clock), limitMs: 2000 },
+  )
+  const connected = await coordinator.connect({ signal })
+  const ask = (): Promise<unknown> => connected.read('specs/00', { signal }).catch((error: unknown) => error)
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const asked = ask()
+    await clock.advance(2000)
+    expect(await asked).toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE' })
+    await clock.advance(500)
+    expect(coordinator.unanswered).toBe(
+      `the coordinator has not answered for ${2500 * (attempt + 1)} ms: reading specs/00`,
+    )
+  }
+  // Whoever has no use for it any more does not ask again.
+  await clock.advance(5000)
+  expect(coordinator.unanswered).toBeUndefined()
+  void ask()
+  await clock.advance(1999)
+  expect(coordinator.unanswered).toBeUndefined()
+  await clock.advance(1)
+  expect(coordinator.unanswered).toBeDefined()
+  answers = true
+  await ask()
   expect(coordinator.unanswered).toBeUndefined()
 })
 
@@ -77,15 +110,23 @@ test('a session, and an election, that do not come to be given up are waited for
   const clock = new ManualClock()
   const warnings: string[] = []
   const won: Leadership = { epoch: 1, signal, resign: () => never }
-  const parts = { close: () => never, campaign: () => Promise.resolve(won) }
+  let closings = 0
+  const close = (): Promise<never> => {
+    closings += 1
+    return never
+  }
+  const parts = { close, campaign: () => Promise.resolve(won) }
   const coordinator = new ImpatientCoordinator(
     { connect: () => Promise.resolve(session(parts)) },
     patience(clock, warnings),
   )
   const connected = await coordinator.connect({ signal })
-  const ended = Promise.all([(await connected.campaign({ signal })).resign(), connected.close()])
+  const resigned = (await connected.campaign({ signal })).resign()
   await clock.advance(LIMIT_MS)
-  await ended
+  // Else the member would keep the election, and nobody could win another.
+  expect(closings).toBe(1)
+  await clock.advance(LIMIT_MS)
+  await resigned
   expect(warnings.join()).toMatch(/giving up the election has not moved on.*closing the session has not moved on/)
 })
 

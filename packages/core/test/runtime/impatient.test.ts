@@ -172,3 +172,30 @@ test('a read that only says that there is more is given up, and one that comes o
   expect(await outcome).toMatchObject({ code: 'KAGAMI_TIMEOUT', retryable: true })
   expect(next).toBe(15n)
 })
+
+test('who gives up waits no longer for a handle to be closed, nor for a reader that was left early', async () => {
+  const work = new AbortController()
+  const parts: Partial<TokenLog> = {
+    close: () => never,
+    read: () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.resolve({ done: false, value: look }),
+        return: () => never,
+      }),
+    }),
+  }
+  const log = { address: 'log-1', identity: 'x', ...parts } as unknown as TokenLog
+  const keeper = { open: () => Promise.resolve(log) } as unknown as LogKeeper
+  const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+  const patient = impatientLog(keeper, { clock: new ManualClock(), limitMs: LIMIT_MS, logger })
+  const opened = await patient.open('log-1', { token: 'orders', signal: work.signal })
+  const reading = (async () => {
+    for await (const batch of opened.read(0n, { ...options, signal: work.signal })) return batch
+    return undefined
+  })()
+  const closed = opened.close()
+  await rest()
+  work.abort(new Error('given up'))
+  expect(await reading).toBe(look)
+  await closed
+})
