@@ -11,11 +11,13 @@ import {
   type Session,
 } from '../contract/index.js'
 import { unlessTimeout, type LogPatience } from './impatient.js'
-import { unlessStalled } from './stall.js'
-import { orAborted } from './waiting.js'
+import { unlessStalled, type Movement } from './stall.js'
+import { listenForAbort, orAborted } from './waiting.js'
 
 /** What has waited for so long is told. */
 const TOLD_AFTER_MS = 10_000
+/** A connection is given so long at least. */
+const CONNECT_MS = 10_000
 /** What was given up is asked again within this time, or was of no use any more. */
 const ASKED_AGAIN_MS = 5_000
 
@@ -28,10 +30,23 @@ interface Asked {
   givenUpMs: number
 }
 
+interface Call {
+  readonly nr: number
+  readonly moved: () => void
+}
+
+interface CallLimit {
+  readonly signal: AbortSignal
+  readonly limitMs: number
+}
+
 export class ImpatientCoordinator {
   readonly #coordinator: Pick<Coordinator, 'connect'>
   readonly #patience: LogPatience
   readonly #asked = new Map<string, Asked>()
+  /** What is under way, in the order in which it was asked. */
+  readonly #underWay = new Set<Call>()
+  #calls = 0
 
   constructor(coordinator: Pick<Coordinator, 'connect'>, patience: LogPatience) {
     this.#coordinator = coordinator
@@ -40,14 +55,13 @@ export class ImpatientCoordinator {
 
   /** What has waited longest for an answer, where that is long, for people. That it is asked again is no answer. */
   get unanswered(): string | undefined {
-    const { clock, limitMs } = this.#patience
-    const nowMs = clock.monotonicMs()
+    const nowMs = this.#patience.clock.monotonicMs()
     let longest = { what: '', ms: 0 }
     for (const [what, asked] of this.#asked) {
       const ms = nowMs - asked.sinceMs
       if (ms > longest.ms && isAsked(asked, nowMs)) longest = { what, ms }
     }
-    if (longest.ms < Math.min(TOLD_AFTER_MS, limitMs)) return undefined
+    if (longest.ms < TOLD_AFTER_MS) return undefined
     return `the coordinator has not answered for ${Math.round(longest.ms)} ms: ${longest.what}`
   }
 
@@ -57,9 +71,10 @@ export class ImpatientCoordinator {
    */
   async connect({ signal }: CallOptions): Promise<Session> {
     let connecting: Promise<Session> | undefined
+    const limit = { signal, limitMs: Math.max(this.#patience.limitMs, CONNECT_MS) }
     try {
       return this.#impatient(
-        await this.#answered('connecting', signal, (options) => (connecting = this.#coordinator.connect(options))),
+        await this.#answered('connecting', limit, (options) => (connecting = this.#coordinator.connect(options))),
       )
     } catch (error) {
       connecting?.then((late) => late.close()).catch(() => undefined)
@@ -69,19 +84,25 @@ export class ImpatientCoordinator {
 
   #impatient(session: Session): Session {
     const { id, timeoutMs, signal } = session
+    // A coordinator that is in contact may take as long as it may be out of it.
+    const limitMs = Math.max(this.#patience.limitMs, timeoutMs)
     return {
       id,
       timeoutMs,
       signal,
       watchLease: (options) => session.watchLease(options),
-      join: (record, { signal }) => this.#answered('joining', signal, (options) => session.join(record, options)),
+      join: (record, { signal }) =>
+        this.#answered('joining', { signal, limitMs }, (options) => session.join(record, options)),
       update: (record, { signal }) =>
-        this.#answered('changing its record', signal, (options) => session.update(record, options)),
+        this.#answered('changing its record', { signal, limitMs }, (options) => session.update(record, options)),
       watchMembers: (options) => session.watchMembers(options),
       campaign: async (options) => this.#leadership(await session.campaign(options), session),
-      read: (name, { signal }) => this.#answered(`reading ${name}`, signal, (options) => session.read(name, options)),
+      read: (name, { signal }) =>
+        this.#answered(`reading ${name}`, { signal, limitMs }, (options) => session.read(name, options)),
       write: (name, bytes, expected, { signal }) =>
-        this.#answered(`writing ${name}`, signal, (options) => session.write(name, bytes, expected, options)),
+        this.#answered(`writing ${name}`, { signal, limitMs }, (options) =>
+          session.write(name, bytes, expected, options),
+        ),
       watch: (prefix, options) => session.watch(prefix, options),
       close: () => this.#close(session),
     }
@@ -101,17 +122,36 @@ export class ImpatientCoordinator {
   }
 
   /** Whoever gives up does not wait for an adapter that heeds no signal. */
-  async #answered<T>(what: string, signal: AbortSignal, call: (options: CallOptions) => Promise<T>): Promise<T> {
-    const { clock, limitMs } = this.#patience
+  async #answered<T>(what: string, limit: CallLimit, call: (options: CallOptions) => Promise<T>): Promise<T> {
+    const { clock } = this.#patience
+    const { signal } = limit
     const settled = this.#ask(what)
+    const inTurn = (movement: Movement): Promise<T> => this.#inTurn(movement, call)
     try {
-      const answer = await orAborted(unlessStalled({ clock, limitMs, signal, what }, call), signal)
+      const answer = await orAborted(unlessStalled({ clock, ...limit, what }, inTurn), signal)
       settled(true)
       return answer
     } catch (error) {
       const givenUp = isKagamiError(error, 'KAGAMI_TIMEOUT')
       settled(!givenUp && !signal.aborted)
       throw givenUp ? unanswered(error) : error
+    }
+  }
+
+  /**
+   * An answer to what was asked before shows that this has not had its turn yet: hundreds of documents are written at once, and an adapter may write them one by one. An
+   * answer to what was asked later shows nothing.
+   */
+  async #inTurn<T>({ signal, moved }: Movement, call: (options: CallOptions) => Promise<T>): Promise<T> {
+    const asked = { nr: this.#calls++, moved }
+    this.#underWay.add(asked)
+    const over = (): boolean => this.#underWay.delete(asked)
+    const unlisten = listenForAbort(signal, over)
+    try {
+      return await call({ signal })
+    } finally {
+      unlisten()
+      if (over()) for (const { nr, moved } of this.#underWay) if (nr > asked.nr) moved()
     }
   }
 
