@@ -1,7 +1,7 @@
 /** Start and stop of an adapter, in whatever order they are called. Knows nothing of what is started. */
+import { listenForAbort, orAborted } from '@kagami/core/contract'
 import type { AdapterContext } from '@kagami/core/contract'
 import { stopped } from './errors.js'
-import { listenToAbort, orAbort } from './abort.js'
 import { UnderWay } from './under-way.js'
 
 /** How long `stop` waits for what a hanging disk holds up. */
@@ -40,7 +40,7 @@ export class AdapterLife<T> {
     const opening = this.#open(context)
     this.#opening = opening
     try {
-      this.#opened = await orAbort(orAbort(opening, context.signal), this.#end.signal)
+      this.#opened = await orAborted(orAborted(opening, context.signal), this.#end.signal)
     } catch (error) {
       // Undone in the background where it hangs, and before this rejects where it doesn't.
       await this.stop()
@@ -66,7 +66,7 @@ export class AdapterLife<T> {
     )
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), deadlineMs)
-    await orAbort(closed, late.signal).catch(() => undefined)
+    await orAborted(closed, late.signal).catch(() => undefined)
     clearTimeout(timer)
   }
 
@@ -74,7 +74,7 @@ export class AdapterLife<T> {
   call<R>(signal: AbortSignal, task: (opened: T) => Promise<R>): Promise<R> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
-      orAbort(orAbort(this.#begin(task), signal), this.#end.signal).then(resolve, reject)
+      orAborted(orAborted(this.#begin(task), signal), this.#end.signal).then(resolve, reject)
     })
   }
 
@@ -85,6 +85,6 @@ export class AdapterLife<T> {
 
   /** Runs a callback when the adapter is stopped. */
   onStop(callback: () => void): void {
-    listenToAbort(this.#end.signal, callback)
+    listenForAbort(this.#end.signal, callback)
   }
 }

@@ -3,9 +3,8 @@
  * compare-and-set, and counts only as long as the session that it names is alive. Which session a damaged document names can't be known: it is
  * written anew, under the next version, once nobody can hold what it gave.
  */
-import { isKagamiError, KagamiError } from '@kagami/core/contract'
+import { isKagamiError, KagamiError, orAborted } from '@kagami/core/contract'
 import type { Logger } from '@kagami/core/contract'
-import { orAbort } from './abort.js'
 import type { Documents } from './documents.js'
 import type { Roster } from './roster.js'
 
@@ -115,7 +114,7 @@ export class Offices {
         return await this.#read(name)
       } catch (error) {
         if (!isKagamiError(error, 'KAGAMI_BAD_DOCUMENT')) throw error
-        await orAbort(new Promise((resolve) => setTimeout(resolve, officePollMs)), signal)
+        await orAborted(new Promise((resolve) => setTimeout(resolve, officePollMs)), signal)
       }
     }
   }

@@ -1,5 +1,5 @@
 /** A wake-up call for whoever waits for "something has changed". Carries nothing: who wakes up looks for itself. */
-import { listenToAbort } from './abort.js'
+import { listenForAbort } from '@kagami/core/contract'
 
 export class Pulse {
   #count = 0
@@ -52,7 +52,7 @@ export class Pulse {
       }
       if (ms !== undefined) timer = setTimeout(wake, ms)
       this.#waiting.add(wake)
-      const unlisten = listenToAbort(signal, abort)
+      const unlisten = listenForAbort(signal, abort)
     })
   }
 }

@@ -1,5 +1,5 @@
 /** One session of this process: what the contract offers, ended as soon as the session is known to be over. */
-import { badOption, KagamiError } from '@kagami/core/contract'
+import { badOption, KagamiError, listenForAbort, orAborted } from '@kagami/core/contract'
 import type {
   CallOptions,
   Document,
@@ -17,7 +17,6 @@ import { Lease } from './lease.js'
 import type { Message } from './messages.js'
 import type { Offices } from './offices.js'
 import type { Pulse } from './pulse.js'
-import { listenToAbort, orAbort } from './abort.js'
 import type { Roster } from './roster.js'
 import type { SessionFiles } from './session-files.js'
 import { UnderWay } from './under-way.js'
@@ -178,7 +177,7 @@ export class EmbeddedSession implements Session {
       .then(() => this.#underWay.settled())
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(), closeMs)
-    await orAbort(removed, late.signal).catch(() => undefined)
+    await orAborted(removed, late.signal).catch(() => undefined)
     clearTimeout(timer)
     this.#parts.tell({ kind: 'sessions' })
   }
@@ -250,7 +249,7 @@ export class EmbeddedSession implements Session {
     trouble: LastingTrouble,
   ): Promise<{ readonly state: T } | undefined> {
     try {
-      const state = await orAbort(look(), signal)
+      const state = await orAborted(look(), signal)
       trouble.passed()
       return { state }
     } catch (error) {
@@ -264,10 +263,10 @@ export class EmbeddedSession implements Session {
     signal.throwIfAborted()
     this.#end.signal.throwIfAborted()
     // A process that was frozen first finds out whether its session outlived that.
-    if (this.#lease.state === 'suspended') await orAbort(this.#lease.touch(), signal)
+    if (this.#lease.state === 'suspended') await orAborted(this.#lease.touch(), signal)
     this.#end.signal.throwIfAborted()
     try {
-      return await orAbort(orAbort(this.#underWay.begin(task), signal), this.#end.signal)
+      return await orAborted(orAborted(this.#underWay.begin(task), signal), this.#end.signal)
     } catch (error) {
       if (signal.aborted || this.#end.signal.aborted) throw error
       throw coordinatorError(this.#parts.path, error)
@@ -279,7 +278,7 @@ export class EmbeddedSession implements Session {
     const controller = new AbortController()
     const abort = (): void => controller.abort(signal.aborted ? signal.reason : this.#end.signal.reason)
     if (signal.aborted || this.#end.signal.aborted) abort()
-    const unlisten = [signal, this.#end.signal].map((one) => listenToAbort(one, abort))
+    const unlisten = [signal, this.#end.signal].map((one) => listenForAbort(one, abort))
     const unlink = (): void => unlisten.forEach((stop) => stop())
     return { signal: controller.signal, unlink }
   }

@@ -1,11 +1,10 @@
 /** One copy's handle of a log. Ends its own calls when it is closed, and leaves the journal to the other handles. */
-import { KagamiError } from '@kagami/core/contract'
+import { KagamiError, listenForAbort, orAborted } from '@kagami/core/contract'
 import type { CallOptions, LogAddress, LogBatch, Offset, ReadOptions, TokenLog } from '@kagami/core/contract'
 import { stopped } from './errors.js'
 import type { Alarm } from './alarm.js'
 import type { Journal, QueuedAppend } from './journal.js'
 import type { OpenFiles } from './open-files.js'
-import { listenToAbort, orAbort } from './abort.js'
 import { read } from './reading.js'
 
 export interface TokenLogParts {
@@ -48,7 +47,7 @@ export class EmbeddedTokenLog implements TokenLog {
         this.#labelled = undefined
       })
     }
-    await orAbort(this.#labelled, signal)
+    await orAborted(this.#labelled, signal)
     this.#check(signal)
     return BigInt(await this.#append(encoded, signal))
   }
@@ -75,8 +74,8 @@ export class EmbeddedTokenLog implements TokenLog {
         journal.withdraw(append)
         append.reject(signal.aborted ? signal.reason : this.#end.signal.reason)
       }
-      const unlisten = listenToAbort(signal, abort)
-      const unlistenEnd = listenToAbort(this.#end.signal, abort)
+      const unlisten = listenForAbort(signal, abort)
+      const unlistenEnd = listenForAbort(this.#end.signal, abort)
       try {
         journal.enqueue(append)
       } catch (error) {
@@ -95,7 +94,7 @@ export class EmbeddedTokenLog implements TokenLog {
     this.#check(signal)
     const ending = new AbortController()
     const abort = (): void => ending.abort(signal.aborted ? signal.reason : this.#end.signal.reason)
-    const unlisten = [signal, this.#end.signal].map((one) => listenToAbort(one, abort))
+    const unlisten = [signal, this.#end.signal].map((one) => listenForAbort(one, abort))
     const unlink = (): void => unlisten.forEach((stop) => stop())
     return { signal: ending.signal, unlink }
   }
@@ -124,6 +123,6 @@ export class EmbeddedTokenLog implements TokenLog {
   }
 
   #until<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-    return orAbort(orAbort(promise, signal), this.#end.signal)
+    return orAborted(orAborted(promise, signal), this.#end.signal)
   }
 }

@@ -2,8 +2,7 @@
  * One call's end by abort: the caller's signal and the store's own in one, and waits that end with it. A call to the file
  * system can't be called back, so the wait for it ends, and what it does later is undone by whoever began it.
  */
-
-import { setMaxListeners } from 'node:events'
+import { listenForAbort } from '@kagami/core/contract'
 
 /** Two signals as one, until `end`. */
 export interface Call {
@@ -14,17 +13,12 @@ export interface Call {
 // AbortSignal.any would keep each call's signal for as long as the store's own lives.
 export function beginCall(...signals: readonly AbortSignal[]): Call {
   const controller = new AbortController()
-  // Many calls at once are what these signals are for, and each takes its listener away at its end.
-  setMaxListeners(0, controller.signal, ...signals)
-  const onAbort = (event: Event) => controller.abort((event.target as AbortSignal).reason)
+  const unlistens: (() => void)[] = []
   for (const signal of signals) {
     if (signal.aborted) controller.abort(signal.reason)
-    else signal.addEventListener('abort', onAbort, { once: true })
+    else unlistens.push(listenForAbort(signal, () => controller.abort(signal.reason)))
   }
-  return {
-    signal: controller.signal,
-    end: () => signals.forEach((signal) => signal.removeEventListener('abort', onAbort)),
-  }
+  return { signal: controller.signal, end: () => unlistens.forEach((unlisten) => unlisten()) }
 }
 
 /**
@@ -34,12 +28,13 @@ export function beginCall(...signals: readonly AbortSignal[]): Call {
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal, graceMs = 0): Promise<T> {
   return new Promise((resolve, reject) => {
     let grace: NodeJS.Timeout | undefined
+    let unlisten: () => void = () => undefined
     const onAbort = () => {
       if (graceMs === 0) settle(() => reject(signal.reason as Error))
       else grace = setTimeout(() => settle(() => reject(signal.reason as Error)), graceMs)
     }
     const settle = (how: () => void) => {
-      signal.removeEventListener('abort', onAbort)
+      unlisten()
       clearTimeout(grace)
       how()
     }
@@ -48,6 +43,6 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal, graceMs = 0)
       (error: unknown) => settle(() => reject((signal.aborted ? signal.reason : error) as Error)),
     )
     if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
+    else unlisten = listenForAbort(signal, onAbort)
   })
 }

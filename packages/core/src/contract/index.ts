@@ -2,6 +2,7 @@
  * `@kagami/core/contract`: the adapters' door. Everything that a commit log, coordinator, placement strategy, snapshot
  * store or state machine promises, and nothing else. Imports nothing from the rest of core.
  */
+export { listenForAbort, orAborted } from './abort.js'
 export type { Adapter, AdapterContext, CallOptions } from './adapter.js'
 export type { CommitLog, LogAddress, LogBatch, LogRecord, ReadOptions, TokenLog } from './commit-log.js'
 export type { Coordinator, Document, Leadership, LeaseState, MemberRecord, Session } from './coordinator.js'

@@ -1,6 +1,6 @@
 /** One append, with an end: what a log leaves without an answer counts as failed. Appends nothing a second time; its callers do. */
-import { KagamiError, type Clock, type Offset, type TokenLog } from '../contract/index.js'
-import { linkedAbort, orAborted } from './waiting.js'
+import { KagamiError, orAborted, type Clock, type Offset, type TokenLog } from '../contract/index.js'
+import { linkedAbort } from './waiting.js'
 
 /**
  * Appends, and rejects with KAGAMI_LOG_UNAVAILABLE when there is no answer within `timeoutMs`. It may land all the same, so whoever appends it

@@ -4,6 +4,7 @@
  */
 import {
   isKagamiError,
+  listenForAbort,
   type CommitLog,
   type Document,
   type Leadership,
@@ -29,7 +30,7 @@ import { decodeMembers, keepWatching, type LiveMember } from './membership.js'
 import type { Settings } from './options.js'
 import { Orphans } from './orphans.js'
 import { Scope } from './scope.js'
-import { backoffMs, linkedAbort, listenForAbort, rest, sleep, Wakeup } from './waiting.js'
+import { backoffMs, linkedAbort, rest, sleep, Wakeup } from './waiting.js'
 
 const IDLE_MS = 5_000
 

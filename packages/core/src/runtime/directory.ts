@@ -3,11 +3,10 @@
  * document that vanishes (a wiped coordinator) is forgotten, but tells nobody to drop anything.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { isKagamiError, type Document, type KagamiError, type Session } from '../contract/index.js'
+import { isKagamiError, orAborted, type Document, type KagamiError, type Session } from '../contract/index.js'
 import { assignmentDocument, bucketOf, specDocument, type Assignment, type Spec } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
-import { orAborted } from './waiting.js'
 
 type Seams = Pick<Settings<never, never>['seams'], 'clock' | 'random' | 'logger'>
 

@@ -5,6 +5,8 @@
 import {
   isKagamiError,
   KagamiError,
+  listenForAbort,
+  orAborted,
   type CallOptions,
   type Coordinator,
   type Leadership,
@@ -12,7 +14,6 @@ import {
 } from '../contract/index.js'
 import { unlessTimeout, type LogPatience } from './impatient.js'
 import { unlessStalled, type Movement } from './stall.js'
-import { listenForAbort, orAborted } from './waiting.js'
 
 /** What has waited for so long is told. */
 const TOLD_AFTER_MS = 10_000

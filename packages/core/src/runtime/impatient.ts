@@ -4,6 +4,7 @@
  */
 import {
   isKagamiError,
+  orAborted,
   type Clock,
   type CommitLog,
   type LogBatch,
@@ -15,7 +16,7 @@ import {
 } from '../contract/index.js'
 import { openLog } from './open-log.js'
 import { standstill, unlessStalled } from './stall.js'
-import { linkedAbort, orAborted } from './waiting.js'
+import { linkedAbort } from './waiting.js'
 
 /** What the work on a token's life needs of a commit log. */
 export type LogKeeper = Pick<CommitLog, 'allocate' | 'find' | 'open' | 'release'>

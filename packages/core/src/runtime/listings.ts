@@ -2,9 +2,9 @@
  * Lists snapshots for the restores of one node, in no place among them: a store that does not answer must cost those nothing that can do without it. Bounds what
  * is asked at once, and tells a store that is silent from one that many ask. Never says what a listing means.
  */
-import type { Clock, SnapshotRef, SnapshotStore } from '../contract/index.js'
+import { orAborted, type Clock, type SnapshotRef, type SnapshotStore } from '../contract/index.js'
 import { unlessStalled, type StallLimit } from './stall.js'
-import { orAborted, Semaphore } from './waiting.js'
+import { Semaphore } from './waiting.js'
 
 /** Far more than restore at once, since those that hang cost little; but not all tokens of a node, since each may hold an open file or a connection. */
 const AT_ONCE = 64

@@ -2,7 +2,7 @@
  * The life of a node: starts its adapters and joins, and stops everything in the opposite order, whatever hangs. Says what may be asked of
  * the node meanwhile. Knows of its other parts only what they need at their end.
  */
-import { KagamiError } from '../contract/index.js'
+import { KagamiError, orAborted } from '../contract/index.js'
 import { AdapterSet } from './adapter-set.js'
 import type { Health } from './api.js'
 import type { Directory } from './directory.js'
@@ -11,7 +11,7 @@ import type { Membership } from './membership.js'
 import { checkDeclared, entryLimit, type Settings } from './options.js'
 import { Scope } from './scope.js'
 import { StopDeadline } from './stop-deadline.js'
-import { linkedAbort, orAborted, sleep } from './waiting.js'
+import { linkedAbort, sleep } from './waiting.js'
 
 /** For undoing a start that has failed. */
 const START_UNDONE_MS = 10_000

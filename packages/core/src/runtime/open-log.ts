@@ -1,6 +1,5 @@
 /** Opens a token's log for whoever may give up waiting for it. Reads and writes nothing. */
-import type { CommitLog, LogAddress, Logger, TokenLog } from '../contract/index.js'
-import { orAborted } from './waiting.js'
+import { orAborted, type CommitLog, type LogAddress, type Logger, type TokenLog } from '../contract/index.js'
 
 export interface OpenLogOptions {
   readonly token: string

@@ -1,10 +1,10 @@
 /** The calls that wait until one copy has read so far: `waitFor` a position, and `sync`. Reads nothing itself: the read loop tells how far it is. */
-import { comparePositions, type KagamiError, type Position } from '../contract/index.js'
+import { comparePositions, orAborted, type KagamiError, type Position } from '../contract/index.js'
 import type { CopyCondition } from './copy-condition.js'
 import { noCopy, overloaded, unknownToken } from './copy-errors.js'
 import type { CopyProgress } from './copy-progress.js'
 import type { MarkerQueue } from './marker-queue.js'
-import { orAborted, type Waiting } from './waiting.js'
+import { type Waiting } from './waiting.js'
 
 export interface ReadCallsContext<R, C> {
   readonly token: string

@@ -3,8 +3,9 @@
  * what the read loop has counted. It never decides by itself that an entry is applied or rejected: the log does (engine/term.ts).
  */
 import {
-  KagamiError,
   isKagamiError,
+  KagamiError,
+  listenForAbort,
   type Clock,
   type Logger,
   type Offset,
@@ -18,7 +19,7 @@ import { appendWithin } from './append.js'
 import { overloaded } from './copy-errors.js'
 import { LogTrouble } from './log-trouble.js'
 import type { Limits } from './options.js'
-import { backoffMs, listenForAbort } from './waiting.js'
+import { backoffMs } from './waiting.js'
 
 /** An entry on its way. */
 export interface PendingEntry {

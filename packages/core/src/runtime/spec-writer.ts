@@ -2,9 +2,16 @@
  * Changes specs in the coordinator's documents by compare-and-set. What is asked for while a document is being written waits, and goes
  * along with its next write: so thousands of tokens that are created at once don't race each other for a few documents.
  */
-import { isKagamiError, type Document, type KagamiError, type Seams, type Session } from '../contract/index.js'
+import {
+  isKagamiError,
+  listenForAbort,
+  type Document,
+  type KagamiError,
+  type Seams,
+  type Session,
+} from '../contract/index.js'
 import { bucketOf, specDocument, type Spec, type SpecDocument } from '../engine/documents.js'
-import { backoffMs, listenForAbort, sleep } from './waiting.js'
+import { backoffMs, sleep } from './waiting.js'
 
 export interface SpecWriterContext {
   readonly clock: Seams['clock']

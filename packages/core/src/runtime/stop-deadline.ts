@@ -2,8 +2,7 @@
  * The time that a stop has. Gives each of its parts a share of what is left, and goes on without a part that hangs, so that the parts
  * after it are begun whatever happens. Knows nothing of what is stopped.
  */
-import { KagamiError, type Seams } from '../contract/index.js'
-import { orAborted } from './waiting.js'
+import { KagamiError, orAborted, type Seams } from '../contract/index.js'
 
 export class StopDeadline {
   readonly #seams: Pick<Seams, 'clock' | 'logger'>

@@ -2,46 +2,7 @@
  * Ways to wait: sleeping on the clock seam, giving up with a signal, backing off, waking a loop. Nothing here does I/O.
  */
 import { setMaxListeners } from 'node:events'
-import type { Clock, Random } from '../contract/index.js'
-
-interface Listening {
-  readonly listeners: Set<() => void>
-  readonly tell: () => void
-}
-
-const listening = new WeakMap<AbortSignal, Listening>()
-
-/**
- * Calls back once, when the signal aborts, unless the returned function was called before. A node, or an application, has one signal for thousands of calls at
- * a time, and an event target looks through all its listeners at each one that comes or goes: so it has one, which tells them all.
- */
-export function listenForAbort(signal: AbortSignal, onAbort: () => void): () => void {
-  const { listeners, tell } = listening.get(signal) ?? beginListening(signal)
-  // Also where one function listens twice.
-  const listener = (): void => onAbort()
-  listeners.add(listener)
-  return () => {
-    if (!listeners.delete(listener) || listeners.size > 0) return
-    signal.removeEventListener('abort', tell)
-    listening.delete(signal)
-  }
-}
-
-function beginListening(signal: AbortSignal): Listening {
-  const listeners = new Set<() => void>()
-  const tell = (): void => {
-    listening.delete(signal)
-    // One may call off another.
-    for (const listener of listeners) {
-      listeners.delete(listener)
-      listener()
-    }
-  }
-  signal.addEventListener('abort', tell, { once: true })
-  const begun = { listeners, tell }
-  listening.set(signal, begun)
-  return begun
-}
+import { listenForAbort, type Clock, type Random } from '../contract/index.js'
 
 /** Resolves after `ms`, or rejects with the signal's reason. */
 export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
@@ -82,19 +43,6 @@ export interface Waiting {
   readonly reached: Promise<void>
   /** Leaves the queue: nobody listens any more. Harmless after the promise has settled. */
   readonly forget: () => void
-}
-
-/** The promise's outcome, or the signal's reason, whichever comes first. The promise's own late rejection is swallowed. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      promise.catch(() => undefined)
-      return reject(signal.reason as Error)
-    }
-    const unlisten = listenForAbort(signal, () => reject(signal.reason as Error))
-    promise.then(resolve, reject).finally(unlisten)
-  })
 }
 
 /** A controller that aborts when any of the parents does. `unlink` it when it is no longer needed, so that parents forget it. */

@@ -1,6 +1,8 @@
+/** How calls wait for one signal. */
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { linkedAbort, listenForAbort } from '../../src/runtime/waiting.js'
+import { listenForAbort } from '../../src/contract/index.js'
+import { linkedAbort } from '../../src/runtime/waiting.js'
 
 test('a signal has one listener, however many calls wait for it, and none after them', () => {
   const { signal } = new AbortController()
