@@ -25,6 +25,8 @@ interface Known {
   beat: number
   /** When its last beat was seen first. */
   seenAt: number
+  /** Nothing suggests that it has been silent for long: it was seen to beat, or has beaten lately. */
+  readonly beats: boolean
   memberNumber: number
   member: MemberRecord | undefined
 }
@@ -80,6 +82,23 @@ export class Roster {
   /** Looks into the folder, from now on: what was there when this was called is seen when it resolves. */
   refresh(): Promise<void> {
     return this.#looks.ask()
+  }
+
+  /**
+   * Resolves when each member that is there now, and seems to have been silent for long, was seen to beat, or to be over: whoever has only begun to look can't tell. Comes
+   * after the longest timeout in any case.
+   */
+  async settled(signal: AbortSignal): Promise<void> {
+    await this.refresh()
+    const began = performance.now()
+    const first = new Set(this.#known.keys())
+    const isOpen = ([id, { member, beats }]: [string, Known]): boolean =>
+      first.has(id) && member !== undefined && !beats
+    const isOver = (): boolean => performance.now() - began > this.longestTimeoutMs + 2 * marginMs
+    while (!this.#stopped && !signal.aborted && !isOver() && [...this.#known].some(isOpen)) {
+      await new Promise((resolve) => setTimeout(resolve, this.#intervalMs / 2))
+      await this.refresh()
+    }
   }
 
   /** Looks again and again, at least so often that nobody outlives its timeout for long. */
@@ -139,7 +158,7 @@ export class Roster {
       const before = this.#known.get(id)
       const now = await this.#judge(id, before, unseenMs).catch((error: unknown) => {
         this.refused(id, error)
-        return before ?? { info: undefined, beat: 0, seenAt: began, memberNumber: 0, member: undefined }
+        return before ?? { info: undefined, beat: 0, seenAt: began, beats: false, memberNumber: 0, member: undefined }
       })
       if (now === undefined) continue
       known.set(id, now)
@@ -191,6 +210,7 @@ export class Roster {
       info,
       beat: state.beat,
       seenAt: silent ? before.seenAt + unseenMs : performance.now(),
+      beats: before === undefined ? await this.#files.seemsAlive(id, info.timeoutMs) : before.beats || !silent,
       memberNumber,
       member,
     }

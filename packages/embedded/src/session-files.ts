@@ -116,6 +116,16 @@ export class SessionFiles {
     }
   }
 
+  /** Whether its folder has changed within its timeout, by the clock on the wall, which may jump: only a hint, by which nobody is to be judged. */
+  async seemsAlive(id: string, timeoutMs: number): Promise<boolean> {
+    try {
+      const agoMs = Date.now() - (await stat(this.#at(id))).mtimeMs
+      return agoMs >= 0 && agoMs < timeoutMs
+    } catch {
+      return false
+    }
+  }
+
   /** The owner's next beat. False when the session is dead. Rejects when there is no contact: then nothing is known. */
   async beat(id: string, last: number): Promise<boolean> {
     try {

@@ -115,7 +115,9 @@ export class EmbeddedSession implements Session {
   watchMembers({ signal }: CallOptions): AsyncIterable<readonly MemberRecord[]> {
     const { roster } = this.#parts
     const look = async (): Promise<readonly MemberRecord[]> => {
-      await roster.refresh()
+      // Who joins is to hear of the others at once; who only looks, of those who are there.
+      if (this.#joined === undefined) await roster.settled(signal)
+      else await roster.refresh()
       return roster.members()
     }
     const same = (a: readonly MemberRecord[], b: readonly MemberRecord[]): boolean =>

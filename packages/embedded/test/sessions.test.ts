@@ -147,6 +147,31 @@ describe('a session', () => {
     expect(session.signal.aborted).toBe(false)
   })
 
+  it('that has been silent for long is not shown to who begins to look, and one that beats is', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 600 }
+    const victim = await startProcess(dir, 'victim', settings)
+    await victim.call('connect')
+    await victim.call('join', 'victim-1')
+    /** What somebody is shown first who has not looked before, and does not join. */
+    const shown = async (id: string): Promise<string[]> => {
+      const { coordinator } = await startNode(dir, id, settings)
+      const session = await coordinator.connect(options)
+      for await (const members of session.watchMembers(options)) {
+        await coordinator.stop()
+        return members.map(({ member }) => member)
+      }
+      throw new Error('the watch ended')
+    }
+    expect(await shown('before')).toEqual(['victim-1'])
+    // Nobody is left who could judge it.
+    victim.freeze()
+    await pause(900)
+    expect(await shown('after')).toEqual([])
+    victim.thaw()
+    await victim.report(({ event }) => event === 'over')
+  })
+
   it('that two processes were frozen with is judged anew when both wake up', async () => {
     const dir = await testFolder()
     const settings = { sessionTimeoutMs: 600 }

@@ -42,6 +42,8 @@ const MAX_BATCH_BYTES = 1_048_576
 
 /** A reader that hears nothing for so many looks was cut off. What the log has lost meanwhile may have been written anew. */
 const MISSED_LOOKS = 3
+/** So many times as many, at most, where it was cut off again and again before it came on. */
+const MOST_PATIENCE = 1024
 
 /** Whoever truncates overtakes one or two restores. Where nothing can be read after so many in a row, restoring brings a copy on no longer. */
 const MOST_OVERTAKEN = 3
@@ -265,20 +267,25 @@ export class LogReader<R, C> {
   async #readAll(log: TokenLog, signal: AbortSignal): Promise<void> {
     // Two of the largest records: the anchor, and one behind it.
     const mostBytes = Math.max(MAX_BATCH_BYTES, 2 * this.#context.commitLog.maxRecordBytes)
-    let batchBytes = MAX_BATCH_BYTES
+    let patience = 1
     for (;;) {
       const before = this.#readTo
-      const outcome = await this.#watchdog.guard(signal, (signal) => this.#readOn(log, batchBytes, signal))
+      const attempt = { patience, maxBatchBytes: Math.min(mostBytes, patience * MAX_BATCH_BYTES) }
+      const outcome = await this.#watchdog.guard(signal, (signal) => this.#readOn(log, attempt, signal))
       if (outcome === 'done') return
       signal.throwIfAborted()
       if (outcome === 'deaf') this.#onDeaf()
-      // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that.
-      batchBytes = this.#readTo > before ? MAX_BATCH_BYTES : Math.min(mostBytes, 2 * batchBytes)
+      // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that, or what comes next be waited for.
+      patience = this.#readTo > before ? 1 : Math.min(MOST_PATIENCE, 2 * patience)
     }
   }
 
   /** Ends when nothing is left to learn, or when it was cut off: then it is to begin again at the anchor, before it counts on anything. */
-  async #readOn(log: TokenLog, maxBatchBytes: number, signal: AbortSignal): Promise<'done' | 'cut off'> {
+  async #readOn(
+    log: TokenLog,
+    { patience, maxBatchBytes }: { readonly patience: number; readonly maxBatchBytes: number },
+    signal: AbortSignal,
+  ): Promise<'done' | 'cut off'> {
     const { token, progress } = this.#context
     const { limits, seams } = this.#context.settings
     const { clock } = seams
@@ -288,12 +295,13 @@ export class LogReader<R, C> {
     let askedMs = startedMs
     let reached = this.#readTo
     let moves = false
+    let missedLooks = patience * MISSED_LOOKS
     this.#listener.onReading()
     const options = { signal, lookMs: limits.lookMs, maxBatchBytes }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
       // What comes after it was given up is another reader's.
       signal.throwIfAborted()
-      const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
+      const missed = clock.monotonicMs() - askedMs >= missedLooks * limits.lookMs
       if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'
       // That what was read before is there, and more behind it, brings nobody on: each reader may show that, and fail.
       const comesOn = batch.next > reached || batch.next >= batch.end
@@ -301,8 +309,10 @@ export class LogReader<R, C> {
       moves ||= comesOn
       // Who has come on may look while it fetches what comes next, but not for ever.
       if (moves) progress.looked(batch, token, this.#state.incarnation)
-      if (comesOn || this.stillMs < this.patienceMs) this.#watchdog.heard(clock.monotonicMs() - askedMs)
+      if (comesOn || this.stillMs < this.patienceMs) this.#watchdog.heard()
+      if (comesOn) this.#watchdog.cameOn(clock.monotonicMs() - askedMs)
       if (comesOn) {
+        missedLooks = MISSED_LOOKS
         this.#came()
         this.#overtaken = 0
       }
@@ -319,7 +329,7 @@ export class LogReader<R, C> {
         this.#listener.onPause()
         await clock.yield()
         signal.throwIfAborted()
-        this.#watchdog.busy()
+        this.#watchdog.heard()
         this.#stillness.moved()
         sliceMs = clock.monotonicMs()
       }

@@ -92,15 +92,14 @@ export class Watchdog {
     }
   }
 
-  /** It has heard something, after it had waited for so long. */
-  heard(waitedMs: number): void {
+  /** It has heard something. */
+  heard(): void {
     this.#silentMs = 0
-    // Where each answer takes long, the next one may.
-    this.#patienceMs = Math.max(this.#boundMs, Math.min(this.#patienceMs, 2 * waitedMs))
   }
 
-  /** It works on what it has heard. */
-  busy(): void {
-    this.#silentMs = 0
+  /** What it has heard was new, after it had waited for so long. */
+  cameOn(waitedMs: number): void {
+    // Where each answer takes long, the next one may.
+    this.#patienceMs = Math.max(this.#boundMs, Math.min(this.#patienceMs, 2 * waitedMs))
   }
 }

@@ -309,6 +309,38 @@ test.each([
   expect(again.health().ok).toBe(true)
 })
 
+test('a large record that each reader needs long for comes on in the end, though what was read before comes at once', async () => {
+  await using cluster = new TestCluster()
+  const log = cluster.world.commitLog()
+  let readers = 0
+  const fetching = delegate(log, {
+    open: async (...args: Parameters<CommitLog['open']>) => {
+      const opened = await log.open(...args)
+      return delegate<TokenLog>(opened, {
+        async *read(...call: Parameters<TokenLog['read']>) {
+          readers += 1
+          for await (const batch of opened.read(...call)) {
+            if (batch.records.length === 0) yield batch
+            for (const record of batch.records) {
+              const slow = record.bytes.byteLength > 50_000
+              if (slow)
+                await Promise.race([new Promise((resolve) => setTimeout(resolve, 3000)), whenAborted(call[1].signal)])
+              yield { records: [record], next: record.offset + 1n, end: batch.end }
+            }
+          }
+        },
+      })
+    },
+  })
+  const a = await cluster.start('a', { log: fetching, limits: { ...limits, lookMs: 600 } })
+  const orders = await a.token('orders', { primary: 'self', replicas: 0 })
+  await orders.replicate(bytes('one'))
+  const before = readers
+  await orders.replicate(Buffer.alloc(100_000, 'x'))
+  expect(readers).toBeGreaterThan(before)
+  expect((orders.state as Ledger).lines).toHaveLength(2)
+})
+
 test('a reader that only looks, and says that there is more, is told, and begun anew in the end', async () => {
   await using cluster = new TestCluster()
   const log = cluster.world.commitLog()

@@ -29,15 +29,14 @@ test('who hears nothing is given up, and given twice as long the next time, up t
   expect(took).toEqual([1250, 2250, 4250, 4250, 4250])
 })
 
-test('who hears, or works on what it has heard, goes on; its outcome is handed on, and no timer is left', async () => {
+test('who hears goes on; its outcome is handed on, and no timer is left', async () => {
   const clock = new ManualClock()
   const watchdog = watchdogOf({ clock, boundMs: 1000, longestMs: 4000 })
   let finish: (outcome: string) => void = () => undefined
   const read = watchdog.guard(signal, () => new Promise<string>((resolve) => (finish = resolve)))
   for (let i = 0; i < 10; i++) {
     await clock.advance(900)
-    if (i % 2 === 0) watchdog.heard(900)
-    else watchdog.busy()
+    watchdog.heard()
   }
   finish('done')
   expect(await read).toBe('done')
@@ -52,14 +51,14 @@ test('who hears, or works on what it has heard, goes on; its outcome is handed o
   await expect(watchdog.guard(signal, () => Promise.reject(new Error('ends')))).rejects.toThrow('ends')
 })
 
-test('whoever answers slowly is waited for as long the next time, and whoever answers at once is not', async () => {
+test('what is new and comes slowly is waited for as long the next time, and what comes at once is not', async () => {
   const clock = new ManualClock()
   const slow = watchdogOf({ clock, boundMs: 1000, longestMs: 60_000 })
   await deafTimes(slow, clock, 3)
-  slow.heard(5000)
+  slow.cameOn(5000)
   const sinceMs = clock.monotonicMs()
   expect((await deafTimes(slow, clock, 1))[0]! - sinceMs).toBe(8250)
-  slow.heard(10)
+  slow.cameOn(10)
   const againMs = clock.monotonicMs()
   expect((await deafTimes(slow, clock, 1))[0]! - againMs).toBe(1250)
 })
