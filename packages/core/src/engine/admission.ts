@@ -48,6 +48,11 @@ export type Verdict =
   | 'diverged'
   | IgnoreReason
 
+/** Whether a frame shows that there was more before it than the copy has read: the open frame that it began with came late. */
+export function restsOnMore(verdict: Verdict): boolean {
+  return verdict === 'gap' || verdict === 'diverged' || verdict === 'old-term'
+}
+
 /** Judges the next frame of `token`'s log, and moves `state` on when it counts. */
 export function admit(state: CopyState, token: string, frame: Frame): Verdict {
   if (frame.token !== token) return 'foreign'

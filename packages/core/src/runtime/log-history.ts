@@ -4,7 +4,7 @@
  */
 import { isKagamiError, KagamiError, type Offset, type SnapshotMeta, type TokenLog } from '../contract/index.js'
 import type { LogRef } from '../engine/documents.js'
-import { compareEpochs } from '../engine/admission.js'
+import { admit, compareEpochs, emptyState, restsOnMore, type CopyState } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
 import { newestFirst } from '../engine/snapshot-policy.js'
 import type { LogKeeper, SnapshotShelf } from './impatient.js'
@@ -24,7 +24,7 @@ export interface LogHistory {
   readonly epoch: number
   /** That incarnation was opened as deleted. */
   readonly deleted: boolean
-  /** The log holds the frame that opened it, before all others of it. */
+  /** The log holds the frame that opened it, before all others of it, and what follows rests on no more than that. */
   readonly begins: boolean
   /** Up to where the log holds nothing of another token. Only what was read counts. */
   readonly ownEnd: Offset
@@ -80,6 +80,8 @@ async function readOnce(
   let epoch = 0
   let deleted = false
   let begins = false
+  /** As a copy would see it that begins with the open frame, until the first entries tell that it may. */
+  let state: CopyState | undefined
   const others = new Set<string>()
   let before: readonly string[] = []
   const history = (): LogHistory => ({
@@ -110,7 +112,13 @@ async function readOnce(
         epoch = 0
         deleted = frame.kind === 'open' && frame.deleted
         begins = frame.kind === 'open'
+        state = begins ? emptyState() : undefined
         before = [...others]
+      }
+      if (state !== undefined && frame.incarnation === incarnation) {
+        const verdict = admit(state, token, frame)
+        begins = !restsOnMore(verdict)
+        if (verdict === 'data' || !begins) state = undefined
       }
       if (frame.kind !== 'open' && frame.incarnation === incarnation && frame.epoch > epoch) epoch = frame.epoch
       if (enough({ incarnation, epoch, deleted })) return history()
@@ -178,14 +186,27 @@ export async function findLeftBehind(
   }
   const metas = snapshots.map(({ meta }) => meta)
   const incarnation = Math.max(0, ...[...traces, ...metas].map((found) => found.incarnation))
-  return { alive: aliveAmong(traces, metas), incarnation, snapshots: snapshots.length, unreadable }
+  return {
+    alive: aliveAmong({ traces, snapshots: metas, inUse }),
+    incarnation,
+    snapshots: snapshots.length,
+    unreadable,
+  }
 }
 
 /** What the logs show of a token, each of its newest incarnation. */
 type Trace = LogHistory & { readonly log: LogRef }
 
-/** `snapshots`: newest first. */
-function aliveAmong(traces: readonly Trace[], snapshots: readonly SnapshotMeta[]): LeftBehind['alive'] {
+interface Remains {
+  readonly traces: readonly Trace[]
+  /** Newest first. */
+  readonly snapshots: readonly SnapshotMeta[]
+  /** Logs that were not looked into. */
+  readonly inUse: ReadonlySet<string>
+}
+
+function aliveAmong(remains: Remains): LeftBehind['alive'] {
+  const { traces, snapshots } = remains
   const ended = Math.max(0, ...traces.filter(({ deleted }) => deleted).map(({ incarnation }) => incarnation))
   // Incarnations only grow, so what lies below an end is over, wherever its own end was.
   const lasting = traces.filter(({ deleted, incarnation }) => !deleted && incarnation > ended)
@@ -196,11 +217,23 @@ function aliveAmong(traces: readonly Trace[], snapshots: readonly SnapshotMeta[]
   const overruled = Math.max(ended, lived?.incarnation ?? 0)
   const known = captured !== undefined && captured.incarnation > overruled ? captured : lived
   // A copy of a frame that landed after the end, and after the log was released, shows only that there was such an incarnation.
-  const whole =
-    known !== undefined &&
-    (known !== lived || lived.begins || snapshots.some(({ incarnation }) => incarnation === lived.incarnation))
-  const alive = !whole && opened !== undefined && opened.incarnation > overruled ? opened : known
+  const whole = known !== undefined && isWhole(known.incarnation, remains)
+  const newest = Math.max(overruled, known?.incarnation ?? 0)
+  const alive = !whole && opened !== undefined && opened.incarnation > newest ? opened : known
   return alive === undefined ? null : { incarnation: alive.incarnation, epoch: alive.epoch, log: alive.log }
+}
+
+/**
+ * Whether there is a point from which a copy of the incarnation can begin: its open frame, or a snapshot whose log holds something of it. What is in a log that is in use is not
+ * known here.
+ */
+function isWhole(incarnation: number, { traces, snapshots, inUse }: Remains): boolean {
+  const held = traces.filter((trace) => trace.incarnation === incarnation)
+  const isHeld = ({ address, identity }: LogRef): boolean =>
+    inUse.has(address) || held.some(({ log }) => log.address === address && log.identity === identity)
+  return (
+    held.some(({ begins }) => begins) || snapshots.some((meta) => meta.incarnation === incarnation && isHeld(meta.log))
+  )
 }
 
 function newestOf(traces: readonly Trace[]): Trace | undefined {

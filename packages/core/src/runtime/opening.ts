@@ -3,7 +3,7 @@
  * Reads frames and applies nothing.
  */
 import type { Offset, TokenLog } from '../contract/index.js'
-import { admit, emptyState } from '../engine/admission.js'
+import { admit, emptyState, restsOnMore } from '../engine/admission.js'
 import { decodeFrame } from '../engine/frame.js'
 import { endsSooner, MOST_LOOKS } from './log-history.js'
 import type { Movement } from './stall.js'
@@ -71,8 +71,7 @@ export async function findOpening(
       if (opened === undefined) return 'begun'
       const verdict = admit(state, token, frame)
       if (verdict === 'data') return opening('entries')
-      // What such a frame rests on was before the open frame: that one came late.
-      if (verdict === 'gap' || verdict === 'diverged' || verdict === 'old-term') return 'begun'
+      if (restsOnMore(verdict)) return 'begun'
       if (verdict === 'barrier' && next === 'nothing') next = state.epoch === 1 ? 'first epoch' : 'middle'
     }
     if (batch.next >= range.end) return opening(next)

@@ -1,10 +1,12 @@
 /** What a log tells of a token that nobody remembers, while others work on that log. */
+import { Readable } from 'node:stream'
 import { memoryCluster } from '@kagami/testkit'
-import { expect, test } from 'vitest'
-import type { TokenLog } from '../../src/contract/index.js'
+import { describe, expect, test } from 'vitest'
+import type { SnapshotStore, TokenLog } from '../../src/contract/index.js'
 import { encodeFrame, type Frame } from '../../src/engine/frame.js'
-import { readHistory } from '../../src/runtime/log-history.js'
+import { findLeftBehind, readHistory, type LeftBehind } from '../../src/runtime/log-history.js'
 import { findOpening } from '../../src/runtime/opening.js'
+import { metaOf } from '../engine/snapshots.js'
 import { delegate } from './harness.js'
 
 const { signal } = new AbortController()
@@ -111,4 +113,84 @@ test('a log that never begins where it says is given up after a few looks, to be
   })
   expect(looks).toBeLessThan(20)
   await log.stop()
+})
+
+describe('what is left of an incarnation that was removed hides no newer one that was only opened', () => {
+  /** Two logs of a token: what `leaves` has left in the first, and in the second the newer incarnation's open frame. */
+  async function foundBeside(
+    leaves: (first: TokenLog, store: SnapshotStore) => Promise<void>,
+    isInUse = false,
+  ): Promise<{ readonly found: LeftBehind; readonly second: TokenLog }> {
+    const world = memoryCluster()
+    const [log, store] = [world.commitLog(), world.snapshotStore()]
+    for (const adapter of [log, store]) await adapter.start({ cluster: 'test', node: 'a', logger: console, signal })
+    const open = async (inUse: readonly string[]): Promise<TokenLog> =>
+      log.open(await log.allocate('orders', new Set(inUse), { signal }), { token: 'orders', signal })
+    const first = await open([])
+    const second = await open([first.address])
+    await leaves(first, store)
+    await second.append(opening(11, second), { signal })
+    const found = await findLeftBehind('orders', new Set(isInUse ? [first.address] : []), { log, store, signal })
+    for (const adapter of [log, store]) await adapter.stop()
+    return { found, second }
+  }
+
+  const opening = (incarnation: number, { address, identity }: TokenLog): Uint8Array =>
+    encodeFrame({ kind: 'open', ...of, incarnation, deleted: false, address, identity })
+
+  const entries = (firstIndex: number, chain: bigint): Uint8Array =>
+    encodeFrame({
+      kind: 'data',
+      ...of,
+      incarnation: 3,
+      epoch: 1,
+      term: 7n,
+      firstSeq: firstIndex,
+      firstIndex,
+      count: 0,
+      chain,
+      body: new Uint8Array(0),
+    })
+
+  test('late copies of its open frame, and of entries', async () => {
+    const { found, second } = await foundBeside(async (first) => {
+      await first.append(opening(3, first), { signal })
+      await first.append(entries(19, 1n), { signal })
+    })
+    expect(found.alive).toMatchObject({ incarnation: 11, log: { address: second.address } })
+  })
+
+  test('a snapshot that was published late, of which the log holds nothing any more', async () => {
+    const { found, second } = await foundBeside(async (first, store) => {
+      const { address, identity } = first
+      const offset = await first.append(entries(19, 1n), { signal })
+      await first.truncate(offset + 1n, { signal })
+      const anchor = { offset: String(offset), checksum: 1 }
+      const meta = metaOf({ token: 'orders', incarnation: 3, anchor, log: { address, identity } })
+      await store.create(meta, Readable.from([Uint8Array.of(1)]), { signal })
+    })
+    expect(found.alive).toMatchObject({ incarnation: 11, log: { address: second.address } })
+  })
+
+  test('but what a copy can begin with is alive', async () => {
+    const whole = await foundBeside(async (first) => {
+      await first.append(opening(3, first), { signal })
+      await first.append(encodeFrame({ kind: 'barrier', ...of, incarnation: 3, epoch: 1, term: 7n, nextIndex: 0 }), {
+        signal,
+      })
+    })
+    expect(whole.found.alive).toMatchObject({ incarnation: 3, epoch: 1 })
+    const captures = async (first: TokenLog, store: SnapshotStore): Promise<void> => {
+      const { address, identity } = first
+      const offset = await first.append(entries(19, 1n), { signal })
+      const anchor = { offset: String(offset), checksum: 1 }
+      const meta = metaOf({ token: 'orders', incarnation: 3, anchor, log: { address, identity } })
+      await store.create(meta, Readable.from([Uint8Array.of(1)]), { signal })
+    }
+    const captured = await foundBeside(captures)
+    expect(captured.found.alive).toMatchObject({ incarnation: 3 })
+    // Nor is that doubted which can't be looked at now.
+    const unseen = await foundBeside(captures, true)
+    expect(unseen.found.alive).toMatchObject({ incarnation: 3 })
+  })
 })

@@ -143,7 +143,7 @@ test('one that was only opened goes before an older life of which only late fram
   await other.append(encodeFrame({ ...open(5), address, identity: other.identity } as Frame), { signal })
   expect(await beginIncarnation(context, SPEC, undefined, nothing)).toMatchObject({ incarnation: 5, phase: 'open' })
   // A snapshot makes it one that can be restored.
-  await store.create(metaOf({ incarnation: 3 }), one(), { signal })
+  await store.create(metaOf({ incarnation: 3, log: assignment.log }), one(), { signal })
   expect(await beginIncarnation(context, SPEC, undefined, nothing)).toMatchObject({ incarnation: 3, epoch: 1 })
   await store.delete('orders', metaOf({}).id, { signal })
   await append(barrier(7, 1))
