@@ -22,7 +22,7 @@ const CONNECT_MS = 10_000
 /** What was given up is asked again within this time, or was of no use any more. */
 const ASKED_AGAIN_MS = 5_000
 
-/** A question without an answer, whether it is asked now or was given up. */
+/** A question without an answer, whether it is asked now, was given up, or was refused because nobody could be reached. */
 interface Asked {
   /** When it had the last answer, or was asked first. */
   sinceMs: number
@@ -97,7 +97,7 @@ export class ImpatientCoordinator {
       update: (record, { signal }) =>
         this.#answered('changing its record', { signal, limitMs }, (options) => session.update(record, options)),
       watchMembers: (options) => session.watchMembers(options),
-      campaign: async (options) => this.#leadership(await session.campaign(options), session),
+      campaign: async (options) => this.#leadership(await session.campaign(options), session, limitMs),
       read: (name, { signal }) =>
         this.#answered(`reading ${name}`, { signal, limitMs }, (options) => session.read(name, options)),
       write: (name, bytes, expected, { signal }) =>
@@ -105,27 +105,29 @@ export class ImpatientCoordinator {
           session.write(name, bytes, expected, options),
         ),
       watch: (prefix, options) => session.watch(prefix, options),
-      close: () => this.#close(session),
+      close: () => this.#close(session, limitMs),
     }
   }
 
   /** An election that can't be given up ends with its session: else this node, and every other, would campaign against it for ever. */
-  #leadership(won: Leadership, session: Session): Leadership {
+  #leadership(won: Leadership, session: Session, limitMs: number): Leadership {
     const { epoch, signal } = won
     const resign = async (): Promise<void> => {
-      if (!(await this.#ended('giving up the election', () => won.resign()))) await this.#close(session)
+      if (!(await this.#ended('giving up the election', limitMs, () => won.resign())))
+        await this.#close(session, limitMs)
     }
     return { epoch, signal, resign }
   }
 
-  async #close(session: Session): Promise<void> {
-    await this.#ended('closing the session', () => session.close())
+  async #close(session: Session, limitMs: number): Promise<void> {
+    await this.#ended('closing the session', limitMs, () => session.close())
   }
 
   /** Whoever gives up does not wait for an adapter that heeds no signal. */
   async #answered<T>(what: string, limit: CallLimit, call: (options: CallOptions) => Promise<T>): Promise<T> {
     const { clock } = this.#patience
     const { signal } = limit
+    signal.throwIfAborted()
     const settled = this.#ask(what)
     const inTurn = (movement: Movement): Promise<T> => this.#inTurn(movement, call)
     try {
@@ -133,9 +135,9 @@ export class ImpatientCoordinator {
       settled(true)
       return answer
     } catch (error) {
-      const givenUp = isKagamiError(error, 'KAGAMI_TIMEOUT')
-      settled(!givenUp && !signal.aborted)
-      throw givenUp ? unanswered(error) : error
+      const told = isKagamiError(error, 'KAGAMI_TIMEOUT') ? unanswered(error) : error
+      settled(!isKagamiError(told, 'KAGAMI_COORDINATOR_UNAVAILABLE') && !signal.aborted)
+      throw told
     }
   }
 
@@ -173,13 +175,16 @@ export class ImpatientCoordinator {
   }
 
   /** False where it was not answered: what ends is waited for no longer either way, and only told of. */
-  async #ended(what: string, call: () => Promise<void>): Promise<boolean> {
+  async #ended(what: string, limitMs: number, call: () => Promise<void>): Promise<boolean> {
     const { signal } = new AbortController()
-    const { clock, limitMs, logger } = this.#patience
+    const { clock, logger } = this.#patience
+    const settled = this.#ask(what)
     try {
       await unlessStalled({ clock, limitMs, signal, what }, call)
+      settled(true)
       return true
     } catch (error) {
+      settled(false)
       unlessTimeout(logger)(error)
       return false
     }
@@ -188,6 +193,11 @@ export class ImpatientCoordinator {
 
 function isAsked({ underWay, givenUpMs }: Asked, nowMs: number): boolean {
   return underWay > 0 || nowMs - givenUpMs < ASKED_AGAIN_MS
+}
+
+/** Whether a call has failed because it had no answer, though its session lives: others may have one. */
+export function isUnanswered(error: unknown): boolean {
+  return isKagamiError(error, 'KAGAMI_COORDINATOR_UNAVAILABLE') && isKagamiError(error.cause, 'KAGAMI_TIMEOUT')
 }
 
 function unanswered(cause: KagamiError): KagamiError {

@@ -8,6 +8,7 @@ import type { ClusterView } from '../engine/cluster-view.js'
 import { generationOf, isRemoved, type Assignment, type Spec } from '../engine/documents.js'
 import type { AssignmentTable } from './assignment-table.js'
 import type { CopyReports } from './copy-reports.js'
+import { isUnanswered } from './impatient-coordinator.js'
 import { dispensableStore, impatientLog, impatientStore, type LogKeeper, type SnapshotShelf } from './impatient.js'
 import type { LiveMember } from './membership.js'
 import type { Scope } from './scope.js'
@@ -216,6 +217,8 @@ export class LifecycleWork {
         return await step()
       } catch (error) {
         if (isKagamiError(error, 'KAGAMI_VERSION_CONFLICT') || isKagamiError(error, 'KAGAMI_SESSION_LOST')) throw error
+        // Another controller may have answers.
+        if (isUnanswered(error)) throw error
         signal.throwIfAborted()
         logger.warn(`the controller's work on '${token}' failed; trying again`, { error })
         problems.set(`token ${token}`, `work on token '${token}' fails: ${String(error)}`)

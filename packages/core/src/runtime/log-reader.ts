@@ -8,6 +8,7 @@ import {
   type CommitLog,
   type LogRecord,
   type Offset,
+  type ReadOptions,
   type SnapshotStore,
   type StateMachine,
   type TokenLog,
@@ -42,8 +43,6 @@ const MAX_BATCH_BYTES = 1_048_576
 
 /** A reader that hears nothing for so many looks was cut off. What the log has lost meanwhile may have been written anew. */
 const MISSED_LOOKS = 3
-/** So many times as many, at most, where it was cut off again and again before it came on. */
-const MOST_PATIENCE = 1024
 
 /** Whoever truncates overtakes one or two restores. Where nothing can be read after so many in a row, restoring brings a copy on no longer. */
 const MOST_OVERTAKEN = 3
@@ -267,23 +266,28 @@ export class LogReader<R, C> {
   async #readAll(log: TokenLog, signal: AbortSignal): Promise<void> {
     // Two of the largest records: the anchor, and one behind it.
     const mostBytes = Math.max(MAX_BATCH_BYTES, 2 * this.#context.commitLog.maxRecordBytes)
-    let patience = 1
+    let batchBytes = MAX_BATCH_BYTES
+    let inVain = false
     for (;;) {
       const before = this.#readTo
-      const attempt = { patience, maxBatchBytes: Math.min(mostBytes, patience * MAX_BATCH_BYTES) }
+      const attempt = { maxBatchBytes: batchBytes, inVain }
       const outcome = await this.#watchdog.guard(signal, (signal) => this.#readOn(log, attempt, signal))
       if (outcome === 'done') return
       signal.throwIfAborted()
       if (outcome === 'deaf') this.#onDeaf()
-      // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that, or what comes next be waited for.
-      patience = this.#readTo > before ? 1 : Math.min(MOST_PATIENCE, 2 * patience)
+      // Where each batch comes late, only the first, which holds the anchor, brings it on: it must hold more than that, or what comes late be used after all.
+      inVain = this.#readTo === before
+      batchBytes = inVain ? Math.min(mostBytes, 2 * batchBytes) : MAX_BATCH_BYTES
     }
   }
 
-  /** Ends when nothing is left to learn, or when it was cut off: then it is to begin again at the anchor, before it counts on anything. */
+  /**
+   * Ends when nothing is left to learn, or when it was cut off: then it is to begin again at the anchor, before it counts on anything. Where that was `inVain` the last time, it looks
+   * at the anchor anew by another reader, and goes on with what has come.
+   */
   async #readOn(
     log: TokenLog,
-    { patience, maxBatchBytes }: { readonly patience: number; readonly maxBatchBytes: number },
+    { maxBatchBytes, inVain }: { readonly maxBatchBytes: number; readonly inVain: boolean },
     signal: AbortSignal,
   ): Promise<'done' | 'cut off'> {
     const { token, progress } = this.#context
@@ -295,14 +299,17 @@ export class LogReader<R, C> {
     let askedMs = startedMs
     let reached = this.#readTo
     let moves = false
-    let missedLooks = patience * MISSED_LOOKS
     this.#listener.onReading()
     const options = { signal, lookMs: limits.lookMs, maxBatchBytes }
     for await (const batch of log.read(expected?.offset ?? this.#from, options)) {
       // What comes after it was given up is another reader's.
       signal.throwIfAborted()
-      const missed = clock.monotonicMs() - askedMs >= missedLooks * limits.lookMs
-      if (missed && expected === undefined && this.#anchor !== undefined) return 'cut off'
+      const missed = clock.monotonicMs() - askedMs >= MISSED_LOOKS * limits.lookMs
+      if (missed && expected === undefined && this.#anchor !== undefined) {
+        if (!inVain) return 'cut off'
+        await this.#checkAnchor(log, this.#anchor, options)
+        signal.throwIfAborted()
+      }
       // That what was read before is there, and more behind it, brings nobody on: each reader may show that, and fail.
       const comesOn = batch.next > reached || batch.next >= batch.end
       if (batch.next > reached) reached = batch.next
@@ -312,7 +319,6 @@ export class LogReader<R, C> {
       if (comesOn || this.stillMs < this.patienceMs) this.#watchdog.heard()
       if (comesOn) this.#watchdog.cameOn(clock.monotonicMs() - askedMs)
       if (comesOn) {
-        missedLooks = MISSED_LOOKS
         this.#came()
         this.#overtaken = 0
       }
@@ -346,6 +352,17 @@ export class LogReader<R, C> {
     }
     const ended = `the reader of '${token}' ended by itself; reading again`
     throw new KagamiError('KAGAMI_LOG_UNAVAILABLE', ended, { retryable: true })
+  }
+
+  /** @throws KAGAMI_LOG_LOST_TAIL where another record is in the anchor's place */
+  async #checkAnchor(log: TokenLog, anchor: Anchor, options: ReadOptions): Promise<void> {
+    for await (const { records } of log.read(anchor.offset, options)) {
+      options.signal.throwIfAborted()
+      const [first] = records
+      if (first === undefined) continue
+      if (!matchesAnchor(anchor, first.offset, first.bytes)) throw lostTail(this.#context.token, anchor.offset)
+      return
+    }
   }
 
   /** What it has read is still so: it begins anew where it was. */

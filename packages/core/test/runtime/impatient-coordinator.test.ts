@@ -1,6 +1,12 @@
 /** What core does with a coordinator that does not answer, though its session lives. */
 import { expect, test } from 'vitest'
-import type { CallOptions, Coordinator, KagamiError, Leadership, Session } from '../../src/contract/index.js'
+import {
+  KagamiError,
+  type CallOptions,
+  type Coordinator,
+  type Leadership,
+  type Session,
+} from '../../src/contract/index.js'
 import { ImpatientCoordinator } from '../../src/runtime/impatient-coordinator.js'
 import { bytes, delegate, eventually, TestCluster } from './harness.js'
 import { ManualClock, rest } from './manual-clock.js'
@@ -44,35 +50,47 @@ test.each<[string, Partial<Session>, (session: Session, options: CallOptions) =>
   expect(coordinator.unanswered).toBeUndefined()
 })
 
-test('a call that is made again and again without an answer is told all the while, and no longer once it is answered', async () => {
-  const clock = new ManualClock()
-  let answers = false
-  const parts = { read: () => (answers ? Promise.resolve(undefined) : never) }
-  const coordinator = new ImpatientCoordinator(
-    { connect: () => Promise.resolve(session(parts)) },
-    { ...patience(clock), limitMs: 2000 },
-  )
-  const connected = await coordinator.connect({ signal })
-  const ask = (): Promise<unknown> => connected.read('specs/00', { signal }).catch((error: unknown) => error)
-  for (let attempt = 0; attempt < 10; attempt++) {
-    const asked = ask()
-    await clock.advance(2000)
-    expect(await asked).toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE' })
+test.each([
+  ['has no answer', () => never],
+  [
+    'is refused, since nobody is reached',
+    async (clock: ManualClock) => {
+      await new Promise<void>((resolve) => clock.timer(2000, resolve))
+      throw new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'nobody is reached', { retryable: true })
+    },
+  ],
+])(
+  'a call that is made again and again and %s is told all the while, and no longer once it is answered',
+  async (_, refuse) => {
+    const clock = new ManualClock()
+    let answers = false
+    const parts = { read: () => (answers ? Promise.resolve(undefined) : refuse(clock)) }
+    const coordinator = new ImpatientCoordinator(
+      { connect: () => Promise.resolve(session(parts)) },
+      { ...patience(clock), limitMs: 2000 },
+    )
+    const connected = await coordinator.connect({ signal })
+    const ask = (): Promise<unknown> => connected.read('specs/00', { signal }).catch((error: unknown) => error)
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const asked = ask()
+      await clock.advance(2000)
+      expect(await asked).toMatchObject({ code: 'KAGAMI_COORDINATOR_UNAVAILABLE' })
+      await clock.advance(500)
+      const waitedMs = 2500 * (attempt + 1)
+      const told = `the coordinator has not answered for ${waitedMs} ms: reading specs/00`
+      expect(coordinator.unanswered).toBe(waitedMs < 10_000 ? undefined : told)
+    }
+    // Whoever has no use for it any more does not ask again.
+    await clock.advance(5000)
+    expect(coordinator.unanswered).toBeUndefined()
+    void ask()
     await clock.advance(500)
-    const waitedMs = 2500 * (attempt + 1)
-    const told = `the coordinator has not answered for ${waitedMs} ms: reading specs/00`
-    expect(coordinator.unanswered).toBe(waitedMs < 10_000 ? undefined : told)
-  }
-  // Whoever has no use for it any more does not ask again.
-  await clock.advance(5000)
-  expect(coordinator.unanswered).toBeUndefined()
-  void ask()
-  await clock.advance(500)
-  expect(coordinator.unanswered).toBeUndefined()
-  answers = true
-  await ask()
-  expect(coordinator.unanswered).toBeUndefined()
-})
+    expect(coordinator.unanswered).toBeUndefined()
+    answers = true
+    await ask()
+    expect(coordinator.unanswered).toBeUndefined()
+  },
+)
 
 test('what waits for its turn is not given up, however many were asked before it; what was passed over is', async () => {
   const clock = new ManualClock()
@@ -104,17 +122,26 @@ test('what waits for its turn is not given up, however many were asked before it
 
 test('a slow coordinator is given as long as its session may be out of contact, though less is asked for', async () => {
   const clock = new ManualClock()
+  let closings = 0
+  const resign = (): Promise<void> => new Promise((resolve) => clock.timer(5000, resolve))
   const slow = session({
     timeoutMs: 6000,
     read: () => new Promise((resolve) => clock.timer(5000, () => resolve(undefined))),
+    campaign: () => Promise.resolve({ epoch: 1, signal, resign }),
+    close: () => Promise.resolve(void (closings += 1)),
   })
   const connect = (): Promise<Session> => new Promise((resolve) => clock.timer(5000, () => resolve(slow)))
   const coordinator = new ImpatientCoordinator({ connect }, { ...patience(clock), limitMs: 100 })
   const connecting = coordinator.connect({ signal })
   await clock.advance(5000)
-  const reading = (await connecting).read('specs/00', { signal })
+  const connected = await connecting
+  const reading = connected.read('specs/00', { signal })
   await clock.advance(5000)
   expect(await reading).toBeUndefined()
+  const resigned = (await connected.campaign({ signal })).resign()
+  await clock.advance(5000)
+  await resigned
+  expect(closings).toBe(0)
 })
 
 test('whoever gives up waits no longer for a call that heeds no signal', async () => {
@@ -128,6 +155,8 @@ test('whoever gives up waits no longer for a call that heeds no signal', async (
   const reason = new Error('given up')
   end.abort(reason)
   await expect(call).rejects.toBe(reason)
+  const late = (await coordinator.connect({ signal })).read('specs/00', { signal: end.signal })
+  await expect(late).rejects.toBe(reason)
   expect(coordinator.unanswered).toBeUndefined()
 })
 
@@ -163,7 +192,9 @@ test('a session, and an election, that do not come to be given up are waited for
   )
   const connected = await coordinator.connect({ signal })
   const resigned = (await connected.campaign({ signal })).resign()
-  await clock.advance(LIMIT_MS)
+  await clock.advance(10_000)
+  expect(coordinator.unanswered).toBe('the coordinator has not answered for 10000 ms: giving up the election')
+  await clock.advance(LIMIT_MS - 10_000)
   // Else the member would keep the election, and nobody could win another.
   expect(closings).toBe(1)
   await clock.advance(LIMIT_MS)
@@ -171,26 +202,43 @@ test('a session, and an election, that do not come to be given up are waited for
   expect(warnings.join()).toMatch(/giving up the election has not moved on.*closing the session has not moved on/)
 })
 
-test('an answer that the controller never gets holds nothing up for longer than the limit', async () => {
-  await using cluster = new TestCluster()
-  const coordinator = cluster.world.coordinator({ sessionTimeoutMs: 500 })
-  let lost = 0
-  const losing = delegate<Coordinator>(coordinator, {
+/** A coordinator that answers no write of assignments of which it loses something. */
+function losing(coordinator: Coordinator, loses: () => 'answer' | 'all' | 'nothing'): Coordinator {
+  return delegate<Coordinator>(coordinator, {
     connect: async (options: CallOptions) => {
       const session = await coordinator.connect(options)
       return delegate<Session>(session, {
         write: async (...args: Parameters<Session['write']>) => {
+          const lost = args[0].startsWith('assignments/') ? loses() : 'nothing'
+          if (lost === 'all') return never
           const version = await session.write(...args)
-          if (!args[0].startsWith('assignments/') || lost > 0) return version
-          lost += 1
-          return never
+          return lost === 'answer' ? never : version
         },
       })
     },
   })
-  const a = await cluster.start('a', { coordinator: losing, limits: { stallTimeoutMs: 300 } })
+}
+
+test('an answer that the controller never gets holds nothing up for longer than the limit', async () => {
+  await using cluster = new TestCluster()
+  let lost = 0
+  const coordinator = losing(cluster.world.coordinator({ sessionTimeoutMs: 500 }), () =>
+    (lost += 1) === 1 ? 'answer' : 'nothing',
+  )
+  const a = await cluster.start('a', { coordinator, limits: { stallTimeoutMs: 300 } })
   const orders = await a.token('orders', { replicas: 0, primary: 'self' })
   await orders.replicate(bytes('one'))
-  expect(lost).toBe(1)
+  expect(lost).toBeGreaterThan(1)
   await eventually(() => a.health().ok, 'all is well')
+})
+
+test('a controller that never gets an answer to what it writes gives way to one that does', async () => {
+  await using cluster = new TestCluster()
+  const coordinator = losing(cluster.world.coordinator({ sessionTimeoutMs: 500 }), () => 'all')
+  const a = await cluster.start('a', { coordinator, limits: { stallTimeoutMs: 300 } })
+  await eventually(() => a.health().controller, 'it rules')
+  const b = await cluster.start('b')
+  const orders = await b.token('orders', { replicas: 0, primary: 'self' })
+  await orders.replicate(bytes('one'))
+  expect(b.health().controller).toBe(true)
 })

@@ -1,7 +1,8 @@
 /** "Where the log loses an acknowledged tail, that is noticed and the token stops": also where no copy lives through it that has read the tail. */
 import { expect, test } from 'vitest'
-import type { Coordinator, Session } from '../../src/contract/index.js'
+import type { CommitLog, Coordinator, Session, TokenLog } from '../../src/contract/index.js'
 import { reportDocument } from '../../src/engine/documents.js'
+import { encodeFrame } from '../../src/engine/frame.js'
 import type { CopyHealth } from '../../src/index.js'
 import { bytes, delegate, eventually, TestCluster, type Ledger } from './harness.js'
 
@@ -134,3 +135,62 @@ test('while a copy that has applied it is out of reach, and another takes over w
   await eventually(() => cluster.primary('orders'), 'a primary')
   expect(problems()).not.toMatch(/has lost records/)
 })
+
+test.each([
+  ['first', 1],
+  ['second', 2],
+])(
+  'while the %s reader in a row waits long for what comes behind the anchor, and others take its place',
+  async (_, nth) => {
+    await using cluster = new TestCluster()
+    const log = cluster.world.commitLog()
+    let slow = false
+    let readers = 0
+    let lose: (() => Promise<unknown>) | undefined
+    const fetching = delegate<CommitLog>(log, {
+      open: async (...call: Parameters<CommitLog['open']>) => {
+        const opened = await log.open(...call)
+        return delegate<TokenLog>(opened, {
+          async *read(...[from, options]: Parameters<TokenLog['read']>) {
+            readers += slow ? 1 : 0
+            for await (const batch of opened.read(from, options)) {
+              if (!slow || batch.records.length === 0) yield batch
+              else
+                for (const { offset } of batch.records) {
+                  // Four looks.
+                  if (offset !== from) {
+                    if (readers >= nth) await lose?.()
+                    await new Promise((resolve) => setTimeout(resolve, 200))
+                  }
+                  options.signal.throwIfAborted()
+                  // What is there by then.
+                  const now = cluster.world.logs.records(opened.address).filter((record) => record.offset === offset)
+                  yield { records: now, next: offset + 1n, end: batch.end }
+                }
+            }
+          },
+        })
+      },
+    })
+    const a = await cluster.start('a')
+    const b = await cluster.start('b', { log: fetching, limits: { lookMs: 50 } })
+    const orders = await a.token('orders', { primary: 'self', replicas: 1 })
+    await orders.replicate(bytes('one'))
+    await eventually(() => b.get('orders')?.next?.index === 1, 'b has read it')
+    const { address } = cluster.assignment('orders')!.log
+    const { signal } = new AbortController()
+    const direct = await log.open(address, { token: 'orders', signal })
+    const { incarnation } = cluster.assignment('orders')!
+    const marker = encodeFrame({ kind: 'marker', token: 'orders', incarnation, nonce: 1n, timeMs: 1 })
+    lose = async () => {
+      lose = undefined
+      cluster.world.logs.loseTail(address, 2)
+      for (let i = 0; i < 3; i++) await direct.append(marker, { signal })
+    }
+    slow = true
+    void orders.replicate(bytes('two')).catch(() => undefined)
+    await eventually(() => copyOf(cluster, 'b')?.error, 'b fails')
+    expect(copyOf(cluster, 'b')?.error?.code).toBe('KAGAMI_LOG_LOST_TAIL')
+    expect(readers).toBeGreaterThanOrEqual(nth)
+  },
+)

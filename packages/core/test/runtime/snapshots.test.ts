@@ -305,8 +305,14 @@ test('a snapshotter that has lost its store gives the job to a replica that has 
   const other = first === 'b' ? c : b
   const seen = phases(other)
   const mend = cluster.world.snapshots.cut(first)
+  // At once: it is told only for as long as the job is its own.
+  const told: string[] = []
+  cluster.node(first).on('snapshot', ({ phase }) => {
+    if (phase === 'failed') told.push(cluster.node(first).health().problems.join())
+  })
   await fill(orders, 0, 60)
-  await eventually(() => cluster.node(first).health().problems.length > 0, 'the first says that its store is gone')
+  await eventually(() => told.length > 0, 'the first finds its store gone')
+  expect(told[0]).toMatch(/snapshots of 'orders' fail/)
   await eventually(() => seen.includes('verified'), 'the other has taken a snapshot')
   expect(cluster.node(first).health().problems).toEqual([])
   mend()
