@@ -16,6 +16,9 @@ import { SharedLook } from './shared-look.js'
 /** Beyond the timeout, so that a session's own lease has lapsed first, also where timers are late. */
 const marginMs = 100
 
+/** Who only looks is shown sessions that may be over rather than kept waiting for longer. */
+const longestSettlingMs = 10_000
+
 /** A process that was killed takes moments to vanish, after its connections have. */
 const deathLooksMs = [0, 5, 10, 20, 40, 80, 160]
 
@@ -85,8 +88,8 @@ export class Roster {
   }
 
   /**
-   * Resolves when each member that is there now, and seems to have been silent for long, was seen to beat, or to be over: whoever has only begun to look can't tell. Comes
-   * after the longest timeout in any case.
+   * Resolves when each member that is there now, and seems to have been silent for long, was seen to beat, or to be over: whoever has only begun to look can't tell. Who asks
+   * does not wait for very long sessions.
    */
   async settled(signal: AbortSignal): Promise<void> {
     await this.refresh()
@@ -94,7 +97,8 @@ export class Roster {
     const first = new Set(this.#known.keys())
     const isOpen = ([id, { member, beats }]: [string, Known]): boolean =>
       first.has(id) && member !== undefined && !beats
-    const isOver = (): boolean => performance.now() - began > this.longestTimeoutMs + 2 * marginMs
+    const isOver = (): boolean =>
+      performance.now() - began > Math.min(longestSettlingMs, this.longestTimeoutMs + 2 * marginMs)
     while (!this.#stopped && !signal.aborted && !isOver() && [...this.#known].some(isOpen)) {
       await new Promise((resolve) => setTimeout(resolve, this.#intervalMs / 2))
       await this.refresh()

@@ -126,13 +126,14 @@ export class Directory {
     await keepWatching(
       () => session.watch(`${kind}/`, { signal }),
       (documents) => {
+        const { controller } = this
         const changed = table.update(documents, (name, error) =>
           logger.error(`the document ${name} can't be read; keeping what it held before`, { error }),
         )
         if (kind === 'assignments')
           for (const name of this.#writers.keys()) if (!documents.has(name)) this.#writers.delete(name)
         this.#loaded = { ...this.#loaded, [kind]: true }
-        if (changed.size > 0) this.#onChange(changed)
+        if (changed.size > 0 || this.controller !== controller) this.#onChange(changed)
         this.nudge(changed)
       },
       { ...this.#seams, signal, what: kind },

@@ -26,6 +26,8 @@ export interface LogHistory {
   readonly deleted: boolean
   /** The log holds the frame that opened it, before all others of it, and what follows rests on no more than that. */
   readonly begins: boolean
+  /** Where it began, when it was read. */
+  readonly start: Offset
   /** Up to where the log holds nothing of another token. Only what was read counts. */
   readonly ownEnd: Offset
   /** Other tokens of which the log shows an incarnation that it does not show the end of. */
@@ -89,6 +91,7 @@ async function readOnce(
     epoch,
     deleted,
     begins,
+    start,
     ownEnd: foreignAt ?? until,
     others: [...others],
     before,
@@ -229,11 +232,12 @@ function aliveAmong(remains: Remains): LeftBehind['alive'] {
  */
 function isWhole(incarnation: number, { traces, snapshots, inUse }: Remains): boolean {
   const held = traces.filter((trace) => trace.incarnation === incarnation)
-  const isHeld = ({ address, identity }: LogRef): boolean =>
-    inUse.has(address) || held.some(({ log }) => log.address === address && log.identity === identity)
-  return (
-    held.some(({ begins }) => begins) || snapshots.some((meta) => meta.incarnation === incarnation && isHeld(meta.log))
-  )
+  const isHeld = ({ log: { address, identity }, anchor }: SnapshotMeta): boolean =>
+    inUse.has(address) ||
+    held.some(
+      ({ log, start }) => log.address === address && log.identity === identity && start <= BigInt(anchor.offset),
+    )
+  return held.some(({ begins }) => begins) || snapshots.some((meta) => meta.incarnation === incarnation && isHeld(meta))
 }
 
 function newestOf(traces: readonly Trace[]): Trace | undefined {

@@ -1,7 +1,9 @@
 /** How entries are kept in step with the documents that hold them. */
 import { expect, test } from 'vitest'
-import type { Document } from '../../src/contract/index.js'
-import { DocumentTable } from '../../src/runtime/directory.js'
+import type { CallOptions, Document, Session } from '../../src/contract/index.js'
+import { assignmentDocument } from '../../src/engine/documents.js'
+import { systemSeams } from '../../src/index.js'
+import { Directory, DocumentTable } from '../../src/runtime/directory.js'
 
 interface Entry {
   readonly token: string
@@ -37,4 +39,27 @@ test('of a document that is written anew only those entries have changed that sa
   expect(table.update(documents({ y: [entry('d')] }), throws)).toEqual(new Set(['a', 'b', 'e']))
   expect([...table.values()]).toEqual([entry('d')])
   expect(table.update(second, throws)).toEqual(new Set(['a', 'b', 'e']))
+})
+
+test('a controller that writes the same entries anew is told of as a change, of no token', async () => {
+  const end = new AbortController()
+  const name = 'assignments/00'
+  const written = (controller: number, by: string): ReadonlyMap<string, Document> => {
+    const bytes = assignmentDocument.encode({ controller, by, tokens: [] })
+    return new Map([[name, { name, version: controller, bytes }]])
+  }
+  async function* watch(prefix: string, { signal }: CallOptions): AsyncGenerator<ReadonlyMap<string, Document>> {
+    yield prefix === 'assignments/' ? written(1, 'a.1') : new Map()
+    if (prefix === 'assignments/') yield written(2, 'b.1')
+    while (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 5))
+    throw signal.reason
+  }
+  const told: (string | undefined)[] = []
+  const directory: Directory = new Directory(systemSeams(), (tokens) => {
+    expect(tokens.size).toBe(0)
+    told.push(directory.controller)
+    if (told.length === 2) end.abort(new Error('over'))
+  })
+  await directory.follow({ watch } as unknown as Session, end.signal)
+  expect(told).toEqual(['a.1', 'b.1'])
 })

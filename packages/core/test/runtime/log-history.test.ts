@@ -160,11 +160,13 @@ describe('what is left of an incarnation that was removed hides no newer one tha
     expect(found.alive).toMatchObject({ incarnation: 11, log: { address: second.address } })
   })
 
-  test('a snapshot that was published late, of which the log holds nothing any more', async () => {
+  test.each([false, true])('a snapshot that was published late, and a late frame: %s', async (late) => {
     const { found, second } = await foundBeside(async (first, store) => {
       const { address, identity } = first
       const offset = await first.append(entries(19, 1n), { signal })
       await first.truncate(offset + 1n, { signal })
+      // Nor is a frame that came late where it was taken.
+      if (late) await first.append(entries(19, 1n), { signal })
       const anchor = { offset: String(offset), checksum: 1 }
       const meta = metaOf({ token: 'orders', incarnation: 3, anchor, log: { address, identity } })
       await store.create(meta, Readable.from([Uint8Array.of(1)]), { signal })
