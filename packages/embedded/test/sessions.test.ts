@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, stat, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MemberRecord, Session } from '@kagami/core/contract'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -171,6 +171,25 @@ describe('a session', () => {
     victim.thaw()
     await victim.report(({ event }) => event === 'over')
   })
+
+  it('that seems silent, and may be so for long, keeps nobody from a look for longer than ten seconds', async () => {
+    const dir = await testFolder()
+    const settings = { sessionTimeoutMs: 60_000 }
+    const victim = await startProcess(dir, 'victim', settings)
+    await victim.call('connect')
+    await victim.call('join', 'victim-1')
+    victim.freeze()
+    const folders = (await readdir(dir, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile() && entry.name.startsWith('beat.'))
+      .map((entry) => entry.parentPath)
+    expect(folders).toHaveLength(1)
+    // As though it had been frozen for an hour.
+    for (const folder of folders) await utimes(folder, new Date(0), new Date(Date.now() - 3_600_000))
+    const { coordinator } = await startNode(dir, 'a', settings)
+    const session = await coordinator.connect(options)
+    await seeNodes(session, ['victim'])
+    victim.thaw()
+  }, 30_000)
 
   it('that two processes were frozen with is judged anew when both wake up', async () => {
     const dir = await testFolder()

@@ -317,8 +317,8 @@ export class LogReader<R, C> {
       // Who has come on may look while it fetches what comes next, but not for ever.
       if (moves) progress.looked(batch, token, this.#state.incarnation)
       if (comesOn || this.stillMs < this.patienceMs) this.#watchdog.heard()
-      if (comesOn) this.#watchdog.cameOn(clock.monotonicMs() - askedMs)
       if (comesOn) {
+        this.#watchdog.cameOn(clock.monotonicMs() - askedMs)
         this.#came()
         this.#overtaken = 0
       }

@@ -144,19 +144,24 @@ test('a slow coordinator is given as long as its session may be out of contact, 
   expect(closings).toBe(0)
 })
 
-test('whoever gives up waits no longer for a call that heeds no signal', async () => {
-  const parts = { read: () => never }
+test('whoever gives up waits no longer for a call that heeds no signal, and whoever has given up asks nothing', async () => {
+  let reads = 0
+  const read = (): Promise<never> => {
+    reads += 1
+    return never
+  }
   const coordinator = new ImpatientCoordinator(
-    { connect: () => Promise.resolve(session(parts)) },
+    { connect: () => Promise.resolve(session({ read })) },
     patience(new ManualClock()),
   )
   const end = new AbortController()
-  const call = (await coordinator.connect({ signal })).read('specs/00', { signal: end.signal })
+  const connected = await coordinator.connect({ signal })
+  const call = connected.read('specs/00', { signal: end.signal })
   const reason = new Error('given up')
   end.abort(reason)
   await expect(call).rejects.toBe(reason)
-  const late = (await coordinator.connect({ signal })).read('specs/00', { signal: end.signal })
-  await expect(late).rejects.toBe(reason)
+  await expect(connected.read('specs/00', { signal: end.signal })).rejects.toBe(reason)
+  expect(reads).toBe(1)
   expect(coordinator.unanswered).toBeUndefined()
 })
 
