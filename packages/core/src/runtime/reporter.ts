@@ -6,11 +6,13 @@ import { comparePositions, isKagamiError, type Document, type KagamiError, type 
 import { bucketOf, reportDocument, type CopyReport } from '../engine/documents.js'
 import { keepWatching } from './membership.js'
 import type { Settings } from './options.js'
-import { backoffMs, rest, sleep, Wakeup } from './waiting.js'
+import { allEnded, backoffMs, rest, sleep, Wakeup } from './waiting.js'
 
 const REFRESH_MS = 1_000
 /** Progress alone decides only between copies that are all behind, so it need not be new; and every write wakes all nodes up. */
 const PROGRESS_MS = 5_000
+/** It rests for as long as its writing took, but no longer than this for each document: a single slow one is no load, and what is to be told next may be waited for. */
+const REST_PER_DOCUMENT_MS = 1
 
 /** What a bucket's document holds, as far as this node knows. */
 interface Written {
@@ -117,8 +119,9 @@ export class Reporter {
         const reports = this.#current(written, buckets)
         await this.#recall(session, reports.keys(), written, signal)
         const changes = this.#changes(member, written, reports)
-        await Promise.all(changes.map((change) => this.#writeOne(session, written, change, signal)))
-        await rest(clock, clock.monotonicMs() - startedMs, signal)
+        await allEnded(changes.map((change) => this.#writeOne(session, written, change, signal)))
+        const tookMs = clock.monotonicMs() - startedMs
+        await rest(clock, Math.min(tookMs, REST_PER_DOCUMENT_MS * changes.length), signal)
         failures = 0
         this.#trouble = undefined
       } catch (error) {
@@ -172,7 +175,7 @@ export class Reporter {
       }
       written.set(bucket, unknown(document?.version ?? -1, reports))
     }
-    await Promise.all([...buckets].filter((bucket) => !written.has(bucket)).map(recall))
+    await allEnded([...buckets].filter((bucket) => !written.has(bucket)).map(recall))
   }
 
   #name(bucket: string): string {
@@ -215,7 +218,10 @@ export class Reporter {
     return changes
   }
 
-  /** Only this node writes its reports, but an earlier run of it may have left a version behind. */
+  /**
+   * Only this node writes its reports, but an earlier run of it may have left a version behind. Until it has ended nobody may write the same
+   * document: it writes again over what it finds, newer or not.
+   */
   async #writeOne(
     session: Session,
     written: Map<string, Written>,

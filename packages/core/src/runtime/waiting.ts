@@ -30,6 +30,12 @@ export async function rest(clock: Clock, tookMs: number, signal: AbortSignal): P
   if (tookMs >= 1) await sleep(clock, Math.min(tookMs, LONGEST_REST_MS), signal)
 }
 
+/** Resolves when all have ended: none goes on behind the back of whoever tries again. Rejects with the first failure in their order. */
+export async function allEnded(works: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(works)
+  await Promise.all(works)
+}
+
 /** Resolves when the signal aborts. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest'
-import type { Clock, Document, Position, Session } from '../../src/contract/index.js'
+import { KagamiError, type Clock, type Document, type Position, type Session } from '../../src/contract/index.js'
 import { bucketOf, reportDocument, type CopyReport } from '../../src/engine/documents.js'
 import { systemSeams } from '../../src/index.js'
 import type { Settings } from '../../src/runtime/options.js'
 import { Reporter } from '../../src/runtime/reporter.js'
+import { sleep } from '../../src/runtime/waiting.js'
 import { delegate, eventually } from './harness.js'
+import { ManualClock } from './manual-clock.js'
 
 const quiet = () => undefined
 const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet }
@@ -133,6 +135,84 @@ test('what earlier runs of the node have told of an incarnation stands on, howev
     nextIndex: 2,
     reached: at(2, 3),
   })
+})
+
+test.each([
+  ['as long as its writing took', 1_000, [0, 200, 400]],
+  ['no longer than a millisecond for a document, however slow its write was', 1, [0, 101, 202, 303, 404]],
+])('it rests for %s before it tells what has changed meanwhile', async (_, tokens, begun) => {
+  const { session, settings } = world()
+  const clock = new ManualClock()
+  const begunAtMs = new Set<number>()
+  const slow = delegate(session, {
+    write: async (...call: Parameters<Session['write']>) => {
+      begunAtMs.add(clock.now())
+      await sleep(clock, 100, new AbortController().signal)
+      return session.write(...call)
+    },
+  })
+  let serving = 0
+  const reports = (): CopyReport[] =>
+    Array.from({ length: tokens }, (_, index) => ({ ...COPY, token: `orders-${index}`, serving }))
+  const reporter = new Reporter({ ...settings, seams: { ...settings.seams, clock } }, reports)
+  const end = new AbortController()
+  const running = reporter.run(slow, 'a.1', end.signal)
+  for (let ms = 0; ms < 500; ms += 10) {
+    serving += 1
+    reporter.changed()
+    await clock.advance(10)
+  }
+  expect([...begunAtMs]).toEqual(begun)
+  const ended = expect(running).rejects.toThrow('over')
+  end.abort(new Error('over'))
+  await clock.advance(100)
+  await ended
+})
+
+test('a document is told anew only after its write has ended, though that of another has failed before', async () => {
+  const { session, settings } = world()
+  const clock = new ManualClock()
+  const OTHER = 'orders-1'
+  expect(bucketOf(OTHER)).not.toBe(bucketOf('orders'))
+  const told: (readonly [what: 'asked' | 'answered', serving: number])[] = []
+  let fails = true
+  const flaky = delegate(session, {
+    write: async (...call: Parameters<Session['write']>) => {
+      const [document, bytes] = call
+      const report = reportDocument.decode(bytes, document).tokens[0]
+      if (report?.token === OTHER) {
+        if (fails) throw new KagamiError('KAGAMI_COORDINATOR_UNAVAILABLE', 'no contact', { retryable: true })
+      } else {
+        told.push(['asked', report?.serving ?? -1])
+        await sleep(clock, 500, new AbortController().signal)
+        told.push(['answered', report?.serving ?? -1])
+      }
+      return session.write(...call)
+    },
+  })
+  let serving = 1
+  const reports = (): CopyReport[] => [
+    { ...COPY, serving },
+    { ...COPY, token: OTHER, serving },
+  ]
+  const reporter = new Reporter({ ...settings, seams: { ...settings.seams, clock } }, reports)
+  const end = new AbortController()
+  const running = reporter.run(flaky, 'a.1', end.signal)
+  await clock.advance(100)
+  serving = 2
+  fails = false
+  reporter.changed()
+  await clock.advance(1_400)
+  expect(told).toEqual([
+    ['asked', 1],
+    ['answered', 1],
+    ['asked', 2],
+    ['answered', 2],
+  ])
+  const ended = expect(running).rejects.toThrow('over')
+  end.abort(new Error('over'))
+  await clock.advance(1_000)
+  await ended
 })
 
 test('an earlier document that can not be read is written anew', async () => {
